@@ -1,0 +1,1 @@
+"""The programs: settings, the server, the phone and the command line."""

@@ -1,0 +1,1 @@
+"""Audio frames, codecs, resampling and WAV files, sans-I/O."""

@@ -1,0 +1,1 @@
+"""Calls: a SIP session and its media, seen as one thing."""

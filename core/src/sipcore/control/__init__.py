@@ -1,0 +1,1 @@
+"""The WebSocket control protocol, sans-I/O."""

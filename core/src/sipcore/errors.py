@@ -1,0 +1,46 @@
+"""Every error that sipcore raises on purpose."""
+
+
+class SipcoreError(Exception):
+    """Root of the family. Its text says what happened, what was expected and what to do."""
+
+
+class LocalProtocolError(SipcoreError):
+    """Our own side misused a protocol: a bug in the caller, never the peer's fault."""
+
+
+class RemoteProtocolError(SipcoreError):
+    """The peer sent something that its protocol does not allow.
+
+    Args:
+        message: what was wrong, for the log and a SIP ``Warning``.
+        status: the SIP status code that the sender should get (RFC 3261 §21).
+    """
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class MediaError(SipcoreError):
+    """The media engine could not do what was asked, or it is gone."""
+
+
+class NoPortsFreeError(MediaError):
+    """Every RTP port pair is in use: answer 503 with ``Retry-After``."""
+
+
+class CallEndedError(SipcoreError):
+    """The call that was spoken to is over."""
+
+
+class PluginError(SipcoreError):
+    """A plugin could not be found, loaded or opened, or it broke its promise."""
+
+
+class ModelMissingError(PluginError):
+    """A model's files are not on this machine; the text names the command that fetches them."""
+
+
+class ConfigError(SipcoreError):
+    """Settings that cannot work. One line a problem, each with the setting's name."""

@@ -1,0 +1,1 @@
+"""Drivers that join the sans-I/O protocols to sockets and the clock."""

@@ -1,0 +1,1 @@
+"""RTP (RFC 3550) and telephone events (RFC 4733), sans-I/O."""

@@ -1,0 +1,1 @@
+"""SDP (RFC 8866) and the offer/answer model (RFC 3264), sans-I/O."""

@@ -1,0 +1,1 @@
+"""What sipcore and the authors of plugins test with."""

@@ -1,0 +1,1 @@
+"""Conversations: who talks on an answered call, and when."""
