@@ -1,5 +1,8 @@
 """The hooks that a plugin may implement. They are synchronous, cheap, and return data."""
 
+# pyright: reportReturnType=false
+# A hookspec has a docstring and no body: pluggy only reads its signature.
+
 from __future__ import annotations
 
 from typing import Any
