@@ -2,6 +2,7 @@
 
 from sipcore.audio.frame import AudioFrame
 from sipcore.errors import ConfigError, ModelMissingError, PluginError
+from sipcore.plugins import models
 from sipcore.plugins.hookspecs import hookimpl
 from sipcore.plugins.interfaces import (
     API_VERSION,
@@ -31,6 +32,8 @@ from sipcore.plugins.interfaces import (
     TurnTiming,
     Voice,
 )
+from sipcore.plugins.models import NeedsModels
+from sipcore.plugins.models import find as find_model
 
 __all__ = [
     "API_VERSION",
@@ -52,6 +55,7 @@ __all__ = [
     "DigitReceived",
     "Message",
     "ModelMissingError",
+    "NeedsModels",
     "PluginError",
     "Provider",
     "Speech",
@@ -63,5 +67,7 @@ __all__ = [
     "TurnFinished",
     "TurnTiming",
     "Voice",
+    "find_model",
     "hookimpl",
+    "models",
 ]
