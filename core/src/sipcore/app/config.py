@@ -23,7 +23,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sipcore.app.config_checks import find_problems, find_warnings, local_address
 from sipcore.app.config_errors import Words, failed_paths, lines, masked, written
@@ -180,8 +180,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The layers that `load_settings` has read, strongest first; else the constructor's arguments alone."""
-        assert isinstance(init_settings, InitSettingsSource)
-        arguments = cast("dict[str, Any]", init_settings.init_kwargs)  # pyright: ignore[reportUnknownMemberType]
+        arguments: dict[str, Any] = getattr(init_settings, "init_kwargs", {})
         layers: list[Layer] | None = arguments.get("_layers")
         return (init_settings,) if layers is None else tuple(layers)
 
