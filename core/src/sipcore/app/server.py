@@ -1,0 +1,144 @@
+"""The composition root: settings and plugins become a server that answers calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+from sipcore import __version__
+from sipcore.app.config import Settings
+from sipcore.app.engines import Plan, load_greeting, open_conversation
+from sipcore.app.logs import call_context
+from sipcore.call.invitation import Invitation
+from sipcore.call.recording import recording_path, remove_old, repair_recordings
+from sipcore.call.switchboard import RETRY_AFTER, Switchboard
+from sipcore.media.link import MediaEngine, MediaSettings
+from sipcore.net.udp import SipEndpoint
+from sipcore.plugins.interfaces import CallEnded, CallEvent, CallInfo, Conversation, TranscriptMade, TurnFinished
+from sipcore.sip.user_agent import UserAgentSettings
+
+logger = logging.getLogger(__name__)
+
+Observer = Callable[[CallEvent], None]
+
+
+class Server:
+    """Answers calls: each gets a recording and the conversation.
+
+    Args:
+        settings: checked already.
+        conversation: who talks.
+    """
+
+    def __init__(self, settings: Settings, conversation: Conversation) -> None:
+        self._settings = settings
+        self._conversation = conversation
+        self.switchboard: Switchboard | None = None
+
+    async def answer(self, invitation: Invitation) -> None:
+        """Take one call from its INVITE to its end."""
+        info = invitation.info
+        with call_context(info.call_id):
+            logger.info("incoming call from %s for %s", info.caller, info.callee)
+            assert self.switchboard is not None
+            limit = self._settings.sip.max_calls
+            if limit and self.switchboard.calls > limit:
+                logger.warning("refused with 503: sip.max_calls = %d are up", limit)
+                invitation.reject(503, headers=(("Retry-After", str(RETRY_AFTER)),))
+                return
+            async with invitation.answer(self._settings.sip.ring_seconds) as call:
+                if self._settings.recording.enabled:
+                    self._record(info, call.record)
+                logger.info("answered")
+                await self._conversation.converse(call)
+
+    def _record(self, info: CallInfo, record: Callable[[Path, int], None]) -> None:
+        try:
+            path = recording_path(self._settings.recording_dir, info, datetime.now().astimezone())
+        except OSError as error:
+            logger.error("the call is not recorded: %s", error)
+            return
+        logger.info("recording to %s", path)
+        record(path, self._settings.recording.channels)
+
+
+@asynccontextmanager
+async def open_server(
+    settings: Settings, plan: Plan, observers: Sequence[Observer] = ()
+) -> AsyncGenerator[Server, None]:
+    """Load the engines, bind the ports and answer calls until the block is left.
+
+    Raises:
+        ConfigError: something in the settings cannot work, a port is in use …
+        PluginError: an engine could not be loaded.
+    """
+    _tidy(settings)
+    observe = _fan_out([log_event, *observers])
+    async with AsyncExitStack() as stack:
+        endpoint = await stack.enter_async_context(endpoint_of(settings))
+        greeting = await load_greeting(settings.output_dir)
+        conversation = await open_conversation(plan, greeting, stack)
+        server = Server(settings, conversation)
+        media = await stack.enter_async_context(MediaEngine(media_settings(settings)))
+        server.switchboard = await stack.enter_async_context(
+            Switchboard(endpoint, media, settings.advertised_ip, server.answer, observe)
+        )
+        yield server
+
+
+def endpoint_of(settings: Settings) -> SipEndpoint:
+    """The SIP endpoint that the settings describe."""
+    agent = UserAgentSettings(
+        address=(settings.advertised_ip, settings.sip_local_port), product=f"sipcore/{__version__}"
+    )
+    return SipEndpoint(agent, (settings.sip_local_ip, settings.sip_local_port))
+
+
+def media_settings(settings: Settings) -> MediaSettings:
+    """The media engine's share of the settings."""
+    return MediaSettings(
+        address=settings.sip_local_ip,
+        rtp_port_start=settings.rtp_port_start,
+        rtp_port_end=settings.rtp_port_end,
+        ports_per_session=settings.media.ports_per_session,
+        mode=settings.media.mode,
+    )
+
+
+def _tidy(settings: Settings) -> None:
+    """Mend what a crash left, drop what is too old."""
+    if not settings.recording.enabled:
+        return
+    settings.recording_dir.mkdir(parents=True, exist_ok=True)
+    for path in repair_recordings(settings.recording_dir):
+        logger.warning("%s was cut off by a crash: repaired", path)
+    for path in remove_old(settings.recording_dir, settings.max_recording_age_days, datetime.now().astimezone()):
+        logger.info("%s is older than %d days: removed", path, settings.max_recording_age_days)
+
+
+def _fan_out(observers: Sequence[Observer]) -> Observer:
+    def observe(event: CallEvent) -> None:
+        for observer in observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("an observer failed on %s", type(event).__name__)
+
+    return observe
+
+
+def log_event(event: CallEvent) -> None:
+    """Write what matters of an event to the log."""
+    with call_context(event.info.call_id):
+        match event:
+            case CallEnded(reason=reason):
+                logger.info("call ended: %s", reason)
+            case TranscriptMade(speaker=speaker, transcript=transcript):
+                logger.info("%s: %s", speaker, transcript.text)
+            case TurnFinished(timing=timing) if timing.first_packet is not None:
+                logger.info("answered after %.0f ms", 1000 * (timing.first_packet - timing.speech_end))
+            case _:
+                pass

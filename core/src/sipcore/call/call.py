@@ -1,0 +1,187 @@
+"""A call: a SIP session and its media, seen as one thing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import anyio
+
+from sipcore.audio.frame import AudioFrame
+from sipcore.call.leg import Leg
+from sipcore.call.media_session import MediaSession
+from sipcore.errors import CallEndedError, LocalProtocolError, MediaError, RemoteProtocolError
+from sipcore.media.messages import DigitReceived as DigitHeard
+from sipcore.media.messages import EngineLost, MediaEvent, RecordingFailed, StrangerHeard
+from sipcore.net.udp import SipEndpoint
+from sipcore.plugins.interfaces import CallEvent, CallInfo, DigitReceived, Stream
+from sipcore.sip.message import Request
+
+logger = logging.getLogger(__name__)
+
+DIGITS_WAITING = 64
+
+
+class Call:
+    """One call, incoming or outgoing: the `CallHandle` of a conversation in this process.
+
+    Args:
+        info: who calls whom.
+        leg: its SIP side.
+        media: its audio.
+        endpoint: where its SIP messages go.
+        observe: told of every event.
+    """
+
+    def __init__(
+        self,
+        info: CallInfo,
+        leg: Leg,
+        media: MediaSession,
+        endpoint: SipEndpoint,
+        observe: Callable[[CallEvent], None],
+    ) -> None:
+        self._info = info
+        self._leg = leg
+        self._media = media
+        self._channel = media.channel
+        self._endpoint = endpoint
+        self._observe = observe
+        self._digit_listeners: set[Callable[[str], None]] = set()
+        leg.on_offer = self._on_offer
+        leg.on_late_answer = self._on_late_answer
+        leg.on_end = self._channel.close
+
+    # --- what a conversation sees
+
+    @property
+    def info(self) -> CallInfo:
+        """Who calls whom."""
+        return self._info
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second, both ways."""
+        return self._channel.sample_rate
+
+    def audio(self) -> Stream[AudioFrame]:
+        """What the far end says, from now on, in 20 ms frames."""
+        return self._channel.hear()
+
+    @asynccontextmanager
+    async def digits(self) -> AsyncGenerator[AsyncIterable[str], None]:
+        """The keys that the far end presses, from now on."""
+        send, receive = anyio.create_memory_object_stream[str](DIGITS_WAITING)
+
+        def heard(digit: str) -> None:
+            try:
+                send.send_nowait(digit)
+            except anyio.WouldBlock:
+                logger.warning("nobody reads the digits of call %s: %s is dropped", self._info.call_id, digit)
+
+        self._digit_listeners.add(heard)
+        with send, receive:
+            try:
+                yield receive
+            finally:
+                self._digit_listeners.discard(heard)
+
+    async def play(self, audio: AudioFrame) -> float:
+        """Queue audio; the position of its end, in seconds."""
+        if audio.sample_rate != self.sample_rate:
+            raise LocalProtocolError(f"audio at {audio.sample_rate} Hz on a call of {self.sample_rate} Hz: resample it")
+        with self._while_up():
+            return await self._channel.play(audio.pcm) / self.sample_rate
+
+    async def played(self, position: float) -> float | None:
+        """Wait until the audio before ``position`` was sent; when that was, or None if it was cleared."""
+        with self._while_up():
+            return await self._channel.played(round(position * self.sample_rate))
+
+    async def clear(self) -> float:
+        """Drop what is queued; the position that was really sent, in seconds."""
+        with self._while_up():
+            return await self._channel.clear() / self.sample_rate
+
+    async def send_digits(self, digits: str) -> None:
+        """Send telephone events."""
+        with self._while_up():
+            self._channel.send_digits(digits)
+
+    async def hang_up(self, reason: str = "") -> None:
+        """End the call with BYE; does not wait for the answer."""
+        if not self._leg.over:
+            self._endpoint.bye(self._leg.session, reason)
+            self._leg.end("bye")
+
+    def report(self, event: CallEvent) -> None:
+        """Tell the observers."""
+        self._observe(event)
+
+    # --- what the server sees
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended."""
+        return self._leg.over
+
+    @property
+    def end_reason(self) -> str:
+        """Why it ended; empty while it is up."""
+        return self._leg.reason
+
+    async def wait_over(self) -> str:
+        """Wait for the end; the reason."""
+        return await self._leg.wait_over()
+
+    def record(self, path: Path, channels: int) -> None:
+        """Record to a WAV file: the far end (1 channel), or far end left and us right (2)."""
+        self._channel.record(path, channels=channels)
+
+    async def watch_media(self) -> None:
+        """Follow the media engine's events until the channel closes."""
+        async with self._channel.events() as events:
+            async for event in events:
+                await self._on_media(event)
+
+    async def _on_media(self, event: MediaEvent) -> None:
+        call_id = self._info.call_id
+        match event:
+            case DigitHeard(digit=digit):
+                for heard in tuple(self._digit_listeners):
+                    heard(digit)
+                self.report(DigitReceived(self._info, digit))
+            case StrangerHeard(address=(host, port)):
+                logger.warning("call %s: RTP from %s:%d is not from the far end: dropped", call_id, host, port)
+            case RecordingFailed(reason=reason):
+                logger.error("call %s: the recording stopped: %s", call_id, reason)
+            case EngineLost():
+                logger.error("call %s: the media engine is gone: the call ends", call_id)
+                await self.hang_up("media engine lost")
+            case _:
+                pass
+
+    def _on_offer(self, request: Request) -> None:
+        """A re-INVITE: hold, resume, a new address (RFC 3264 §8); one without a body asks for our offer."""
+        try:
+            body = self._media.answer(request.body) if request.body else self._media.offer()
+            self._endpoint.accept_offer(self._leg.session, body)
+        except RemoteProtocolError as error:
+            logger.warning("call %s: a new offer is refused: %s", self._info.call_id, error)
+            self._endpoint.refuse_offer(self._leg.session, error.status)
+
+    def _on_late_answer(self, body: bytes) -> None:
+        try:
+            self._media.accept(body)
+        except RemoteProtocolError as error:
+            logger.warning("call %s: the answer to our offer cannot be used: %s", self._info.call_id, error)
+
+    @contextmanager
+    def _while_up(self) -> Iterator[None]:
+        self._leg.check()
+        try:
+            yield
+        except MediaError as error:
+            raise CallEndedError(f"the call is over: {self._leg.reason or error}") from error

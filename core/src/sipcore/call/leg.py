@@ -1,0 +1,122 @@
+"""The SIP side of one call, as the user agent's events tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import anyio
+
+from sipcore.errors import CallEndedError, CallFailedError
+from sipcore.sip.events import (
+    Event,
+    InvitationCancelled,
+    OfferReceived,
+    SessionAnswered,
+    SessionConfirmed,
+    SessionEnded,
+    SessionRang,
+    SessionRejected,
+)
+from sipcore.sip.message import Request
+
+OnOffer: TypeAlias = Callable[[Request], None]
+
+
+class Leg:
+    """What is known of a session: whether it was answered, whether it is over, and why.
+
+    Args:
+        session: the user agent's name for it.
+    """
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+        self.answered = anyio.Event()
+        self.body = b""
+        self.reason = ""
+        self.on_offer: OnOffer | None = None
+        self.on_late_answer: Callable[[bytes], None] | None = None
+        self.on_ringing: Callable[[int, bytes], None] | None = None
+        self.on_end: Callable[[], None] | None = None
+        self._over = anyio.Event()
+        self._failure: CallFailedError | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the session has ended."""
+        return self._over.is_set()
+
+    def on_event(self, event: Event) -> None:
+        """Take the next event of this session."""
+        match event:
+            case SessionRang(response=response):
+                if self.on_ringing is not None:
+                    self.on_ringing(response.status, response.body)
+            case SessionConfirmed(ack=message) | SessionAnswered(response=message):
+                if self.answered.is_set() and self.on_late_answer is not None:
+                    self.on_late_answer(message.body)
+                self.body = message.body
+                self.answered.set()
+            case OfferReceived(request=request):
+                if self.on_offer is not None:
+                    self.on_offer(request)
+            case InvitationCancelled(reason=reason):
+                self.end(reason or "cancelled")
+            case SessionRejected(status=status, reason=reason):
+                self._failure = CallFailedError(status, reason)
+                self.end(f"{status} {reason}")
+            case SessionEnded(cause=cause):
+                self.end(cause)
+            case _:
+                pass
+
+    def end(self, reason: str) -> None:
+        """The session is over; only the first reason counts."""
+        if self.over:
+            return
+        self.reason = reason
+        self._over.set()
+        if self.on_end is not None:
+            self.on_end()
+
+    def check(self) -> None:
+        """Raise if the session is over."""
+        if self._failure is not None:
+            raise self._failure
+        if self.over:
+            raise CallEndedError(f"the call is over: {self.reason}")
+
+    async def wait_answered(self) -> bytes:
+        """Wait for the answer (outgoing) or its ACK (incoming); its body.
+
+        Raises:
+            CallFailedError: the far end refused.
+            CallEndedError: it ended otherwise.
+        """
+        async with anyio.create_task_group() as tasks:
+
+            async def stop_when_over() -> None:
+                await self._over.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(stop_when_over)
+            await self.answered.wait()
+            tasks.cancel_scope.cancel()
+        self.check()
+        return self.body
+
+    async def wait_over_for(self, seconds: float) -> None:
+        """Wait ``seconds``.
+
+        Raises:
+            CallEndedError: it ended meanwhile.
+        """
+        with anyio.move_on_after(seconds):
+            await self._over.wait()
+        self.check()
+
+    async def wait_over(self) -> str:
+        """Wait for the end; the reason."""
+        await self._over.wait()
+        return self.reason

@@ -1,0 +1,78 @@
+"""What SDP agreed on, applied to a media channel."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sipcore.errors import LocalProtocolError
+from sipcore.media.link import MediaChannel
+from sipcore.sdp.description import SessionDescription
+from sipcore.sdp.negotiation import MediaAgreement, PayloadFormat, accept_answer, make_answer, make_offer
+
+G711 = (PayloadFormat(0, "PCMU", 8000), PayloadFormat(8, "PCMA", 8000), PayloadFormat(101, "telephone-event", 8000))
+"""What the core speaks, in order of preference."""
+
+
+class MediaSession:
+    """The offers and answers of one call (RFC 3264), and the channel that carries the audio.
+
+    Args:
+        channel: the open channel.
+        address: the address that the far end shall send to.
+        session_id: of the SDP ``o=`` line.
+        hosts: further hosts that audio may come from: where the signalling comes from.
+    """
+
+    def __init__(self, channel: MediaChannel, address: str, session_id: int, hosts: Collection[str] = ()) -> None:
+        self.channel = channel
+        self._local = (address, channel.port)
+        self._session_id = session_id
+        self._version = 0
+        self._hosts = frozenset(hosts)
+        self._offer: SessionDescription | None = None
+        self.agreement: MediaAgreement | None = None
+
+    def offer(self) -> bytes:
+        """Make an offer; its answer goes to `accept`."""
+        self._version += 1
+        self._offer = make_offer(self._local, G711, session_id=self._session_id, version=self._version)
+        return bytes(self._offer)
+
+    def answer(self, offer: bytes) -> bytes:
+        """Answer the far end's offer and connect the channel.
+
+        Raises:
+            RemoteProtocolError: 400 for broken SDP, 488 when nothing in it can be spoken.
+        """
+        description = SessionDescription.parse(offer)
+        answer, agreement = make_answer(
+            description, self._local, G711, session_id=self._session_id, version=self._version + 1
+        )
+        self._version += 1
+        self._connect(agreement)
+        return bytes(answer)
+
+    def accept(self, answer: bytes) -> None:
+        """Take the far end's answer to our `offer` and connect the channel.
+
+        Raises:
+            RemoteProtocolError: the answer is broken, or does not fit the offer.
+        """
+        if self._offer is None:
+            raise LocalProtocolError("an answer without an offer")
+        self._connect(accept_answer(self._offer, SessionDescription.parse(answer)))
+
+    def _connect(self, agreement: MediaAgreement) -> None:
+        self.agreement = agreement
+        self.channel.connect(
+            agreement.remote,
+            payload_type=agreement.format.payload_type,
+            codec=agreement.format.name,
+            receive={f.payload_type: f.name for f in agreement.receive_formats if f.name != "telephone-event"},
+            telephone_event=agreement.telephone_event,
+            receive_telephone_event=next(
+                (f.payload_type for f in agreement.receive_formats if f.name == "telephone-event"), None
+            ),
+            send=agreement.direction in {"sendrecv", "sendonly"},
+            hosts={agreement.remote[0], *self._hosts},
+        )

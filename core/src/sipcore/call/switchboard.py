@@ -1,0 +1,196 @@
+"""Every call of this process: where SIP events find their call, and where calls begin."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+
+import anyio
+
+from sipcore.call.call import Call
+from sipcore.call.invitation import CallContext, Invitation
+from sipcore.call.leg import Leg
+from sipcore.call.media_session import MediaSession
+from sipcore.errors import CallEndedError, CallFailedError, NoPortsFreeError, RemoteProtocolError
+from sipcore.media.link import MediaEngine
+from sipcore.net.udp import SipEndpoint
+from sipcore.plugins.interfaces import CallAnswered, CallEnded, CallEvent, CallInfo, CallRang
+from sipcore.sip.events import Event, InvitationReceived, MessageRefused
+from sipcore.sip.message import Request
+from sipcore.sip.uri import Uri
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = 5
+"""Seconds that a caller is asked to wait when nothing is free."""
+
+
+class Switchboard:
+    """Gives every SIP event to its call, hands new calls to whoever answers, and dials.
+
+    Args:
+        endpoint: entered by the caller.
+        media: entered by the caller.
+        address: the address for SDP: where far ends send audio to.
+        answer: called for every incoming call, in a task of its own; what it leaves unanswered is rejected.
+        observe: told of every event of every call.
+    """
+
+    def __init__(
+        self,
+        endpoint: SipEndpoint,
+        media: MediaEngine,
+        address: str,
+        answer: Callable[[Invitation], Awaitable[None]] | None = None,
+        observe: Callable[[CallEvent], None] = lambda _: None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._media = media
+        self._answer = answer
+        self._observe = observe
+        self._legs: dict[str, Leg] = {}
+        self._tasks = anyio.create_task_group()
+        self._context = CallContext(endpoint, media, address, observe, self._adopt)
+
+    async def __aenter__(self) -> Switchboard:
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._follow)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._tasks.cancel_scope.cancel()
+        return await self._tasks.__aexit__(kind, error, trace)
+
+    @property
+    def calls(self) -> int:
+        """How many calls there are, ringing ones too."""
+        return len(self._legs)
+
+    async def _follow(self) -> None:
+        async for event in self._endpoint.events():
+            self._on(event)
+
+    def _on(self, event: Event) -> None:
+        match event:
+            case InvitationReceived():
+                leg = self._legs[event.session] = Leg(event.session)
+                self._tasks.start_soon(self._invited, event, leg)
+            case MessageRefused(source=(host, port), status=status, reason=reason):
+                logger.warning("a message from %s:%d is refused with %d: %s", host, port, status, reason)
+            case _:
+                leg = self._legs.get(event.session)
+                if leg is not None:
+                    leg.on_event(event)
+
+    # --- incoming
+
+    async def _invited(self, event: InvitationReceived, leg: Leg) -> None:
+        info = describe(event.request)
+        invitation = Invitation(event, info, leg, self._context)
+        self._observe(CallRang(info))
+        try:
+            if self._answer is None:
+                invitation.reject(486)
+            else:
+                await self._answer(invitation)
+            invitation.reject(480)
+        except NoPortsFreeError as error:
+            logger.warning("call %s: %s", info.call_id, error)
+            invitation.reject(503, headers=(("Retry-After", str(RETRY_AFTER)),))
+        except RemoteProtocolError as error:
+            logger.warning("call %s: refused with %d: %s", info.call_id, error.status, error)
+            invitation.reject(error.status, headers=(("Warning", f'399 sipcore "{quoted(str(error))}"'),))
+        except CallEndedError:
+            pass
+        except Exception:
+            logger.exception("call %s: it could not be served", info.call_id)
+            invitation.reject(500)
+        finally:
+            self._forget(leg, info)
+
+    # --- outgoing
+
+    @asynccontextmanager
+    async def dial(
+        self,
+        target: Uri,
+        destination: tuple[str, int],
+        caller: Uri | None = None,
+        on_ringing: Callable[[int], None] = lambda _: None,
+    ) -> AsyncGenerator[Call, None]:
+        """Call ``target`` and wait for the answer; leaving the block hangs up.
+
+        Args:
+            target: whom to call.
+            destination: host and port that the INVITE is sent to.
+            caller: our URI (From); our own address otherwise.
+            on_ringing: called with each provisional status.
+
+        Raises:
+            CallFailedError: it was not answered.
+            NoPortsFreeError: no port pair is free.
+        """
+        async with AsyncExitStack() as stack:
+            channel = await stack.enter_async_context(self._media.channel(str(target), hosts={destination[0]}))
+            media = MediaSession(channel, self._context.address, session_id=channel.port, hosts={destination[0]})
+            session = self._endpoint.invite(target, caller=caller, body=media.offer(), destination=destination)
+            leg = self._legs[session] = Leg(session)
+            info = CallInfo(session, "outgoing", str(caller or self._endpoint.address), str(target))
+            stack.callback(self._forget, leg, info)
+            call = Call(info, leg, media, self._endpoint, self._observe)
+            leg.on_ringing = _early_media(media, on_ringing)
+            self._observe(CallRang(info))
+            try:
+                media.accept(await leg.wait_answered())
+                self._adopt(call)
+                self._observe(CallAnswered(info))
+                yield call
+            except RemoteProtocolError as error:
+                raise CallFailedError(488, f"the answer cannot be used: {error}") from error
+            finally:
+                await self._drop(call, leg)
+
+    async def _drop(self, call: Call, leg: Leg) -> None:
+        if leg.answered.is_set():
+            await call.hang_up()
+        elif not leg.over:
+            self._endpoint.cancel(leg.session)
+            leg.end("cancelled")
+
+    # --- both
+
+    def _adopt(self, call: Call) -> None:
+        self._tasks.start_soon(call.watch_media)
+
+    def _forget(self, leg: Leg, info: CallInfo) -> None:
+        leg.end("bye")
+        self._legs.pop(leg.session, None)
+        self._observe(CallEnded(info, leg.reason))
+
+
+def _early_media(media: MediaSession, on_ringing: Callable[[int], None]) -> Callable[[int, bytes], None]:
+    def ringing(status: int, body: bytes) -> None:
+        on_ringing(status)
+        if body and media.agreement is None:
+            try:
+                media.accept(body)
+            except RemoteProtocolError as error:
+                logger.warning("early media cannot be used: %s", error)
+
+    return ringing
+
+
+def describe(request: Request) -> CallInfo:
+    """Who calls whom, from an INVITE."""
+    headers = request.headers
+    kept = {name: headers[name] for name in ("User-Agent", "P-Asserted-Identity", "Diversion") if name in headers}
+    return CallInfo(headers["Call-ID"], "incoming", str(request.from_.uri), str(request.uri), kept)
+
+
+def quoted(text: str) -> str:
+    """``text`` for a quoted string (RFC 3261 §25.1): one line, quotes and backslashes escaped."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,192 @@
+"""The pipeline: voice activity, speech to text, a language model and text to speech, taking turns with a caller."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from sipcore.audio.frame import AudioFrame
+from sipcore.errors import CallEndedError
+from sipcore.plugins.interfaces import VAD, CallHandle, Transcript, TranscriptMade, TurnFinished
+from sipcore.voice.assistant import Assistant
+from sipcore.voice.endpointing import CandidateEnded, Endpointer, SpeechEvent, SpeechResumed, SpeechStarted, TurnEnded
+from sipcore.voice.history import History
+from sipcore.voice.playout import Playout
+from sipcore.voice.turn import Engines, Turn
+
+logger = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """A `Conversation` made of four engines.
+
+    Args:
+        assistant: who talks.
+        engines: speech to text, language model, text to speech.
+        vad: voice activity.
+    """
+
+    def __init__(self, assistant: Assistant, engines: Engines, vad: VAD) -> None:
+        self._assistant = assistant
+        self._engines = engines
+        self._vad = vad
+
+    async def converse(self, call: CallHandle) -> None:
+        """Greet, then answer every utterance until the caller hangs up."""
+        async with anyio.create_task_group() as tasks, call.audio() as frames:
+            dialogue = _Dialogue(self._assistant, self._engines, self._vad, call, tasks)
+            dialogue.greet()
+            async for frame in frames:
+                await dialogue.hear(frame)
+            tasks.cancel_scope.cancel()
+
+
+@dataclass(slots=True)
+class _Greeting:
+    playout: Playout
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+class _Dialogue:
+    """One call's conversation. At most one thing is under way: the greeting, or a turn."""
+
+    def __init__(self, assistant: Assistant, engines: Engines, vad: VAD, call: CallHandle, tasks: TaskGroup) -> None:
+        self._assistant = assistant
+        self._rules = assistant.turn_taking
+        self._engines = engines
+        self._call = call
+        self._tasks = tasks
+        self._history = History(assistant.prompt)
+        self._endpointer = Endpointer(assistant.turn_taking, vad.detector(), call.sample_rate)
+        self._greeting: _Greeting | None = None
+        self._turn: Turn | None = None
+        self._unheard: AudioFrame | None = None
+
+    # --- hearing
+
+    async def hear(self, frame: AudioFrame) -> None:
+        """Take the caller's next 20 ms."""
+        for event in self._endpointer.hear(frame):
+            self._on(event)
+        if self._rules.barge_in and self._endpointer.speech >= self._rules.barge_in_speech:
+            await self._interrupt()
+
+    def _on(self, event: SpeechEvent) -> None:
+        match event:
+            case CandidateEnded() if not self._talking:
+                self._begin(event)
+            case SpeechResumed() if not self._talking:
+                self._drop_speculation()
+            case TurnEnded() if self._turn is not None:
+                self._turn.commit()
+            case SpeechStarted() | CandidateEnded() | SpeechResumed() | TurnEnded():
+                pass
+
+    @property
+    def _talking(self) -> bool:
+        """Whether the assistant has the floor: short sounds of the caller are then no turn."""
+        return self._greeting is not None or (self._turn is not None and self._turn.committed)
+
+    # --- talking
+
+    def greet(self) -> None:
+        """Open the conversation, while listening."""
+        if self._assistant.greeting or self._assistant.greeting_audio:
+            playout = Playout(self._call, self._engines.tts, self._assistant.voice())
+            self._greeting = _Greeting(playout)
+            self._tasks.start_soon(self._run_greeting, self._greeting)
+
+    async def _run_greeting(self, greeting: _Greeting) -> None:
+        assistant, playout = self._assistant, greeting.playout
+        with greeting.scope:
+            try:
+                if assistant.greeting_audio is not None:
+                    await playout.play(assistant.greeting_audio, assistant.greeting)
+                else:
+                    await playout.say(assistant.greeting)
+                await playout.finish()
+                self._greeting = None
+                self._said(assistant.greeting)
+            except CallEndedError:
+                return
+            except Exception:
+                self._greeting = None
+                logger.exception("the greeting could not be spoken")
+
+    def _begin(self, event: CandidateEnded) -> None:
+        """Prepare the reply to what may be the whole utterance."""
+        self._drop_speculation()
+        audio, self._unheard = _joined(self._unheard, event.audio), None
+        speech_end = anyio.current_time() - (self._endpointer.position - event.at)
+        self._turn = Turn(
+            self._call, self._assistant, self._engines, self._history, audio, speech_end, self._on_transcript
+        )
+        self._tasks.start_soon(self._run_turn, self._turn)
+
+    def _drop_speculation(self) -> None:
+        if self._turn is not None and not self._turn.committed:
+            self._turn.scope.cancel()
+            self._turn = None
+
+    async def _run_turn(self, turn: Turn) -> None:
+        with turn.scope:
+            try:
+                await turn.run()
+            except CallEndedError:
+                return
+            except Exception:
+                logger.exception("no reply could be made")
+                await self._apologise(turn)
+            if self._turn is turn:
+                self._turn = None
+                self._finish(turn, turn.playout.heard(float("inf")), interrupted=False)
+
+    async def _apologise(self, turn: Turn) -> None:
+        try:
+            await turn.apologise()
+        except CallEndedError:
+            pass
+        except Exception:
+            logger.exception("not even the apology could be spoken")
+
+    async def _interrupt(self) -> None:
+        """Barge-in: stop talking at once; what was not played was not said."""
+        if not self._talking:
+            return
+        greeting, self._greeting = self._greeting, None
+        turn, self._turn = self._turn, None
+        if greeting is not None:
+            greeting.scope.cancel()
+            self._said(greeting.playout.heard(await self._call.clear()))
+        if turn is not None:
+            turn.scope.cancel()
+            heard = turn.playout.heard(await self._call.clear())
+            if turn.transcript is None:
+                self._unheard = turn.audio
+            else:
+                self._finish(turn, heard, interrupted=True)
+
+    # --- telling
+
+    def _on_transcript(self, transcript: Transcript) -> None:
+        self._history.add_user(transcript.text)
+        self._call.report(TranscriptMade(self._call.info, "caller", transcript))
+
+    def _said(self, heard: str) -> None:
+        self._history.add_assistant(heard)
+        if heard:
+            language = self._assistant.language
+            self._call.report(TranscriptMade(self._call.info, "assistant", Transcript(heard, language)))
+
+    def _finish(self, turn: Turn, heard: str, *, interrupted: bool) -> None:
+        if not turn.said:
+            return
+        self._said(heard)
+        self._call.report(TurnFinished(self._call.info, turn.said, heard, interrupted, turn.timing))
+
+
+def _joined(first: AudioFrame | None, second: AudioFrame) -> AudioFrame:
+    return AudioFrame(first.pcm + second.pcm, second.sample_rate) if first is not None else second

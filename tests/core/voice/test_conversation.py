@@ -1,0 +1,150 @@
+"""A caller and an assistant take turns, in virtual time."""
+
+import pytest
+from sipcore.audio.frame import AudioFrame
+from sipcore.plugins import Message, TranscriptMade, TurnFinished
+from sipcore.testing.clock import VirtualTimeLoop
+from sipcore.testing.fakes import FakeCall, FakeLLM, FakeSTT, FakeTTS, FakeVAD, loud, quiet
+from sipcore.voice.assistant import Assistant, TurnTaking
+from sipcore.voice.conversation import Pipeline
+from sipcore.voice.turn import Engines
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return ("asyncio", {"loop_factory": VirtualTimeLoop})
+
+
+class Talk:
+    """One conversation, and what came of it."""
+
+    def __init__(self, script, texts=("question",), replies=("An answer.",), **assistant):
+        self.call = FakeCall(script)
+        self.stt, self.llm, self.tts = FakeSTT(list(texts)), FakeLLM(list(replies)), FakeTTS()
+        self.assistant = Assistant(prompt="P", **assistant)
+
+    async def run(self):
+        await Pipeline(self.assistant, Engines(self.stt, self.llm, self.tts), FakeVAD()).converse(self.call)
+        assert self.llm.running == 0
+        return self
+
+    @property
+    def said(self):
+        return [(e.speaker, e.transcript.text) for e in self.call.events if isinstance(e, TranscriptMade)]
+
+    @property
+    def turns(self):
+        return [e for e in self.call.events if isinstance(e, TurnFinished)]
+
+
+async def test_a_question_is_answered():
+    talk = await Talk([quiet(1), loud(1), quiet(5)]).run()
+    assert talk.said == [("caller", "question"), ("assistant", "An answer.")]
+    (turn,) = talk.turns
+    assert (turn.said, turn.heard, turn.interrupted) == ("question", "An answer.", False)
+
+
+async def test_every_step_of_a_turn_is_timed():
+    talk = await Talk([quiet(1), loud(1), quiet(5)]).run()
+    t = talk.turns[0].timing
+    assert t.speech_end == pytest.approx(2.0, abs=0.05)
+    assert t.speech_end < t.transcript < t.first_token <= t.first_sentence <= t.first_audio <= t.first_packet
+    assert t.first_packet - t.speech_end == pytest.approx(0.65, abs=0.1)
+
+
+async def test_the_reply_is_prepared_while_the_caller_may_still_go_on_and_played_after_that():
+    talk = await Talk([quiet(1), loud(1), quiet(5)], turn_taking=TurnTaking(end_silence=2.0)).run()
+    t = talk.turns[0].timing
+    assert t.first_audio - t.speech_end < 1.0
+    assert t.first_packet - t.speech_end >= 2.0
+
+
+async def test_a_caller_who_goes_on_is_answered_once_and_as_a_whole():
+    talk = await Talk([quiet(1), loud(1), quiet(0.45), loud(1), quiet(5)], texts=["half", "whole"]).run()
+    assert talk.said == [("caller", "whole"), ("assistant", "An answer.")]
+    assert talk.stt.heard[-1].audio.duration > 2.4
+
+
+async def test_noise_that_is_no_words_gets_no_answer():
+    talk = await Talk([quiet(1), loud(1), quiet(3)], texts=[""]).run()
+    assert talk.call.events == []
+    assert talk.llm.asked == []
+
+
+async def test_the_greeting_is_spoken_first_and_remembered():
+    talk = await Talk([quiet(3), loud(1), quiet(4)], greeting="Hello.").run()
+    assert talk.said[0] == ("assistant", "Hello.")
+    assert talk.llm.asked[-1] == [Message("system", "P"), Message("assistant", "Hello."), Message("user", "question")]
+
+
+async def test_a_recorded_greeting_is_played_as_it_is():
+    talk = await Talk([quiet(4)], greeting_audio=loud(2.0), greeting="Recorded.").run()
+    assert talk.said == [("assistant", "Recorded.")]
+    assert talk.tts.spoken == []
+
+
+async def test_barge_in_stops_playout_and_the_history_holds_what_was_heard():
+    reply = "one two three four five six seven eight nine ten."
+    talk = await Talk([quiet(1), loud(1), quiet(2), loud(1), quiet(5)], replies=[reply, "Sorry?"]).run()
+    first, second = talk.turns
+    assert first.interrupted
+    assert reply.startswith(first.heard) and 0 < len(first.heard) < len(reply)
+    assert talk.call.cleared_at == [pytest.approx(4.0 + 0.25, abs=0.06)]
+    assert talk.llm.asked[-1][2] == Message("assistant", first.heard)
+    assert second.heard == "Sorry?"
+
+
+async def test_a_cough_over_the_assistant_does_not_stop_it():
+    reply = "one two three four five six seven eight nine ten."
+    talk = await Talk([quiet(1), loud(1), quiet(2), loud(0.15), quiet(5)], replies=[reply]).run()
+    (turn,) = talk.turns
+    assert turn.heard == reply
+    assert talk.call.cleared_at == []
+
+
+async def test_barge_in_can_be_switched_off():
+    rules = TurnTaking(barge_in=False)
+    talk = await Talk([quiet(0.5), loud(1), quiet(5)], greeting="A legal notice to the end.", turn_taking=rules).run()
+    assert talk.said[0] == ("assistant", "A legal notice to the end.")
+
+
+async def test_the_greeting_can_be_interrupted_too():
+    talk = await Talk([quiet(1), loud(1), quiet(5)], greeting="A very long greeting that nobody wants to hear.").run()
+    speaker, heard = talk.said[0]
+    assert speaker == "assistant"
+    assert "A very long greeting".startswith(heard[:10]) and len(heard) < 40
+    assert talk.turns[0].heard == "An answer."
+
+
+async def test_an_utterance_whose_turn_was_interrupted_before_it_was_understood_is_not_lost():
+    talk = Talk([quiet(1), loud(1), quiet(0.9), loud(1), quiet(6)], texts=["both"])
+    talk.stt.delay = 2.0
+    await talk.run()
+    assert [e.said for e in talk.turns] == ["both"]
+    assert talk.stt.heard[-1].audio.duration > 2.4
+
+
+async def test_a_failing_model_is_apologised_for_and_the_call_goes_on(caplog):
+    script = [quiet(1), loud(1), quiet(5), loud(1), quiet(4)]
+    talk = await Talk(script, replies=[RuntimeError("broken"), "Fine."], apology="Sorry.").run()
+    assert [turn.heard for turn in talk.turns] == ["Sorry.", "Fine."]
+    assert "no reply could be made" in caplog.text
+
+
+async def test_the_caller_hanging_up_in_the_middle_of_a_reply_ends_everything():
+    talk = await Talk([quiet(1), loud(1), quiet(1)], replies=["word " * 100]).run()
+    assert talk.turns == []
+
+
+async def test_audio_of_a_voice_with_another_rate_is_resampled():
+    class WideTTS(FakeTTS):
+        async def _frames(self, text):
+            async for _ in text:
+                yield AudioFrame(bytes(22050 * 2), 22050)
+
+    talk = Talk([quiet(1), loud(1), quiet(4)])
+    talk.tts = WideTTS()
+    await talk.run()
+    assert talk.call.heard == pytest.approx(1.0, abs=0.02)
