@@ -18,8 +18,8 @@ from sipcore.sip.uri import Uri
 from sipcore.sip.user_agent import UserAgentSettings
 
 SIP_PORT = 5060
-RTP_PORTS = (40000, 40998)
-"""Where the phone's audio comes from; below the ports that the system gives out on most machines."""
+RTP_PORTS = (20000, 20998)
+"""Where the phone's audio comes from: below the ports that the system gives out by itself."""
 
 
 class Phone:

@@ -6,18 +6,18 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 
 from sipcore import __version__
 from sipcore.app.config import Settings
 from sipcore.app.engines import Plan, load_greeting, open_conversation
 from sipcore.app.logs import call_context
+from sipcore.call.call import Call
 from sipcore.call.invitation import Invitation
 from sipcore.call.recording import recording_path, remove_old, repair_recordings
 from sipcore.call.switchboard import RETRY_AFTER, Switchboard
 from sipcore.media.link import MediaEngine, MediaSettings
 from sipcore.net.udp import SipEndpoint
-from sipcore.plugins.interfaces import CallEnded, CallEvent, CallInfo, Conversation, TranscriptMade, TurnFinished
+from sipcore.plugins.interfaces import CallEnded, CallEvent, Conversation, RecordingStarted, TranscriptMade, TurnFinished
 from sipcore.sip.user_agent import UserAgentSettings
 
 logger = logging.getLogger(__name__)
@@ -51,18 +51,19 @@ class Server:
                 return
             async with invitation.answer(self._settings.sip.ring_seconds) as call:
                 if self._settings.recording.enabled:
-                    self._record(info, call.record)
+                    self._record(call)
                 logger.info("answered")
                 await self._conversation.converse(call)
 
-    def _record(self, info: CallInfo, record: Callable[[Path, int], None]) -> None:
+    def _record(self, call: Call) -> None:
         try:
-            path = recording_path(self._settings.recording_dir, info, datetime.now().astimezone())
+            path = recording_path(self._settings.recording_dir, call.info, datetime.now().astimezone())
         except OSError as error:
             logger.error("the call is not recorded: %s", error)
             return
         logger.info("recording to %s", path)
-        record(path, self._settings.recording.channels)
+        call.record(path, self._settings.recording.channels)
+        call.report(RecordingStarted(call.info, str(path)))
 
 
 @asynccontextmanager

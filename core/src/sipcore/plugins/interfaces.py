@@ -232,6 +232,14 @@ class DigitReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingStarted:
+    """A call is being recorded to the WAV file ``path``."""
+
+    info: CallInfo
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptMade:
     """Somebody said something. ``final`` is False for an interim transcript."""
 
@@ -252,7 +260,9 @@ class TurnFinished:
     timing: TurnTiming
 
 
-CallEvent: TypeAlias = CallRang | CallAnswered | CallEnded | DigitReceived | TranscriptMade | TurnFinished
+CallEvent: TypeAlias = (
+    CallRang | CallAnswered | CallEnded | DigitReceived | RecordingStarted | TranscriptMade | TurnFinished
+)
 
 
 class CallHandle(Protocol):

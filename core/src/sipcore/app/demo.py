@@ -1,0 +1,189 @@
+"""``sipcore demo``: a caller asks, interrupts and hangs up; an AI answers. Real SIP and RTP on loopback, no network."""
+
+from __future__ import annotations
+
+import json
+import socket
+import tempfile
+import wave
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from rich.console import Console
+
+from sipcore.app.config import Settings, load_settings
+from sipcore.app.demo_report import STEPS, Report, match
+from sipcore.app.engines import Plan, choose, plan
+from sipcore.app.logs import setup_logging
+from sipcore.app.phone import open_phone
+from sipcore.app.phone_call import speak
+from sipcore.app.scripted_caller import NothingHeardError, ScriptedCaller, Spoken, trim
+from sipcore.app.server import open_server
+from sipcore.app.terminal import err, out, print_table, pull_with_bars
+from sipcore.audio.frame import AudioFrame
+from sipcore.errors import SipcoreError
+from sipcore.plugins.interfaces import CallEvent, RecordingStarted, TranscriptMade, TurnFinished, Voice
+from sipcore.plugins.manager import PluginManager
+
+LOOPBACK = "127.0.0.1"
+PLUGINS = ["stt_whisper", "tts_piper", "vad_silero", "llm_qwen"]
+
+PROMPT = """You are the phone assistant of Miller's Garden Shop. Answer in one short sentence, only from these facts.
+Opening hours: Monday to Saturday, nine to six; closed on Sunday.
+Address: twelve Green Street, beside the station.
+Delivery: free within ten miles, on the next day.
+You are a computer in a demonstration, and you say so when you are asked."""
+GREETING = "Hello, this is the demo assistant of Miller's Garden Shop. How can I help you?"
+FIRST = "When are you open on Saturday?"
+SECOND = "Please tell me everything about your shop."
+INTERRUPTION = "Wait a moment. What is your address?"
+HEAR_BEFORE_INTERRUPTING = 1.5
+
+
+async def run_demo(as_json: bool) -> int:
+    """Set up, hold the call, report; the exit status: 0 only if the call worked.
+
+    Raises:
+        SipcoreError: the set-up failed; the text says what to do.
+    """
+    console = err if as_json else out
+    manager = PluginManager()
+    manager.load(PLUGINS)
+    with tempfile.TemporaryDirectory(prefix="sipcore-demo-") as scratch:
+        settings = demo_settings(Path(scratch), Path.cwd() / "recording")
+        chosen = plan(settings, manager)
+        if chosen.models:
+            console.print("Fetching what the demo needs (once; about 700 MB)")
+            await anyio.to_thread.run_sync(pull_with_bars, chosen.models, console)
+        with setup_logging(settings, Path(scratch) / "demo.log", terminal=False):
+            report = await hold_call(settings, chosen, console)
+    if as_json:
+        print(json.dumps(report.as_json()))  # noqa: T201
+    else:
+        show(report)
+    return 0 if report.ok else 1
+
+
+def demo_settings(scratch: Path, recordings: Path) -> Settings:
+    """The demo's own settings: nothing of the user's environment has a say."""
+    overrides: dict[str, Any] = {
+        "SIP_LOCAL_IP": LOOPBACK,
+        "SIP_LOCAL_PORT": free_udp_port(),
+        "RTP_PORT_START": 22000,
+        "RTP_PORT_END": 22998,
+        "OUTPUT_DIR": str(scratch),
+        "RECORDING_DIR": str(recordings),
+        "recording": {"channels": 2},
+        "stt": {"whisper": {"model": "tiny.en"}},
+        "assistant": [{"name": "demo", "prompt": PROMPT, "greeting": GREETING}],
+    }
+    return load_settings(overrides=overrides, environ={}, cwd=scratch)
+
+
+def free_udp_port() -> int:
+    """A port of loopback that nobody uses now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((LOOPBACK, 0))
+        return probe.getsockname()[1]
+
+
+class Ears:
+    """Sees the server's events: prints the transcript as it is made, keeps the turns."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.turns: list[TurnFinished] = []
+        self.recording = ""
+
+    def __call__(self, event: CallEvent) -> None:
+        match event:
+            case TranscriptMade(speaker="caller", transcript=transcript):
+                self._console.print(f"  understood  {transcript.text}", markup=False, style="dim")
+            case TranscriptMade(transcript=transcript):
+                self._console.print(f"  assistant   {transcript.text}", markup=False, style="green")
+            case TurnFinished():
+                self.turns.append(event)
+            case RecordingStarted(path=path):
+                self.recording = path
+            case _:
+                pass
+
+
+async def hold_call(settings: Settings, chosen: Plan, console: Console) -> Report:
+    """Start the server, let the caller run through its script, and measure."""
+    ears = Ears(console)
+    async with AsyncExitStack() as stack:
+        console.print("Loading the models", style="dim")
+        tts = await _caller_voice(stack, chosen)
+        lines = {text: trim(await speak(tts, text, Voice("en"))) for text in (FIRST, SECOND, INTERRUPTION)}
+        await stack.enter_async_context(open_server(settings, chosen, [ears]))
+        phone = await stack.enter_async_context(open_phone(LOOPBACK, "caller", (23000, 23998)))
+        uri = f"sip:assistant@{LOOPBACK}:{settings.sip_local_port}"
+        console.print(f"Calling {uri}\n", markup=False)
+        said: list[tuple[str, Spoken]] = []
+        barge_in: list[float] = []
+        async with phone.dial(uri, 10) as call, anyio.create_task_group() as tasks:
+            caller = ScriptedCaller(call)
+            tasks.start_soon(caller.listen)
+            try:
+                await _script(caller, lines, said, barge_in, console)
+            except NothingHeardError as error:
+                console.print(f"  {error}", markup=False, style="red")
+            await call.hang_up()
+            tasks.cancel_scope.cancel()
+    seconds = await anyio.to_thread.run_sync(wav_seconds, ears.recording)
+    return Report(match(said, ears.turns), barge_in[0] if barge_in else None, ears.recording, seconds)
+
+
+async def _caller_voice(stack: AsyncExitStack, chosen: Plan) -> Any:
+    choice = chosen.choices["tts"]
+    return await stack.enter_async_context(choice.provider.open(choice.config))
+
+
+async def _script(
+    caller: ScriptedCaller,
+    lines: dict[str, AudioFrame],
+    said: list[tuple[str, Spoken]],
+    barge_in: list[float],
+    console: Console,
+) -> None:
+    await caller.hear_out()
+    console.print(f"  caller      {FIRST}", markup=False, style="cyan")
+    said.append((FIRST, await caller.say(lines[FIRST])))
+    await caller.hear_out()
+    console.print(f"  caller      {SECOND}", markup=False, style="cyan")
+    said.append((SECOND, await caller.say(lines[SECOND])))
+    await caller.hear_start()
+    await anyio.sleep(HEAR_BEFORE_INTERRUPTING)
+    console.print(f"  caller      {INTERRUPTION}   (interrupting)", markup=False, style="cyan")
+    spoken, seconds = await caller.interrupt(lines[INTERRUPTION])
+    said.append((INTERRUPTION, spoken))
+    barge_in.append(seconds)
+    await caller.hear_out()
+
+
+def wav_seconds(path: str) -> float:
+    """The length of a WAV file; 0 when there is none."""
+    try:
+        with wave.open(path) as file:
+            return file.getnframes() / file.getframerate()
+    except (OSError, EOFError, wave.Error):
+        return 0.0
+
+
+def show(report: Report) -> None:
+    """Print the latency table and where the recording lies."""
+    out.print("\nMilliseconds from the end of the caller's speech:")
+    print_table(("understood", *(step.replace("_", " ") for step in STEPS)), report.rows())
+    facts = report.as_json()
+    out.print(f"\nword error rate   {facts['word_error_rate']:.1%}")
+    out.print(f"barge-in          {facts['barge_in_ms']} ms until the assistant was silent")
+    out.print(
+        f"recording         {report.recording} ({report.seconds:.1f} s; caller left, assistant right)", markup=False
+    )
+    out.print("\nThe call worked." if report.ok else "\nThe call did not work.", style="bold")
+    if report.ok:
+        out.print("Next: `sipcore run`, and dial the address that it prints with your softphone.")
