@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
+def _errors_told() -> Generator[None]:
     from sipcore.app.terminal import fail
 
     try:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, cast, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -37,7 +37,7 @@ from sipcore.app.config_sources import (
     raise_problems,
     read_layers,
 )
-from sipcore.app.config_tables import AssistantSettings, MediaSettings, RecordingSettings, SipSettings
+from sipcore.app.config_tables import AssistantSettings, MediaSettings, RecordingSettings, SipSettings, number_of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 PluginKind = Literal["stt", "tts", "llm", "vad", "conversation"]
@@ -229,7 +229,7 @@ class Settings(BaseSettings):
         """
         table: dict[str, Any] = getattr(self, kind).get(name, {})
         try:
-            return model.model_validate(table)
+            return model.model_validate(_with_numbers(table, model))
         except ValidationError as error:
             raise_problems(lines(error, model, self._origins, (kind, name)))
             raise
@@ -324,6 +324,12 @@ def _checks_on_the_rest(layers: Layers, failed: set[KeyPath], folder: Path) -> l
     except ValidationError:
         return []
     return find_problems(settings, layers.origins(), {path[0] for path in failed if path})
+
+
+def _with_numbers(table: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Variables are text, and pydantic makes no number of text for a choice between numbers: do it here."""
+    choices = {name for name, info in model.model_fields.items() if get_origin(info.annotation) is Literal}
+    return {key: number_of(value) if key in choices else value for key, value in table.items()}
 
 
 def _is_table(name: str) -> bool:

@@ -89,9 +89,10 @@ def _line(details: ErrorDetails, model: type[BaseModel], origins: Mapping[KeyPat
     if details["type"] == "missing":
         return _missing(path, info)
     message = details["msg"].removeprefix("Value error, ")
-    wanted = None if details["type"] == "value_error" else expected(info)
-    if not location and at:
-        return f"[{'.'.join(at)}]: {message.rstrip('.')}. Correct it."
+    wanted = own_words(info) if details["type"] == "value_error" else expected(info)
+    if not location:
+        table = f"[{'.'.join(at)}]: " if at else ""
+        return f"{table}{message.rstrip('.')}."
     value = MASK if _is_secret_field(info) else details["input"]
     said = f"{wanted} was expected" if wanted else message.rstrip(".")
     return f"{given(path, value, origins)}: {said}. {_way_out(info)}"
@@ -135,8 +136,12 @@ def expected(info: FieldInfo | None) -> str | None:
     """Say in words what a field takes, or None when pydantic's own message says it better."""
     if info is None:
         return None
-    own_words = next((mark.text for mark in info.metadata if isinstance(mark, Words)), None)
-    return own_words or _type_in_words(info.annotation, _bounds(info))
+    return own_words(info) or _type_in_words(info.annotation, _bounds(info))
+
+
+def own_words(info: FieldInfo | None) -> str | None:
+    """The `Words` that a field is marked with."""
+    return next((mark.text for mark in info.metadata if isinstance(mark, Words)), None) if info is not None else None
 
 
 def _type_in_words(annotation: Any, bounds: str) -> str | None:
@@ -156,12 +161,12 @@ def _type_in_words(annotation: Any, bounds: str) -> str | None:
 
 
 def _bounds(info: FieldInfo) -> str:
-    least = next((f" from {m.ge:g}" for m in info.metadata if getattr(m, "ge", None) is not None), "")
-    above = next((f" above {m.gt:g}" for m in info.metadata if getattr(m, "gt", None) is not None), "")
+    least = next((f" from {m.ge}" for m in info.metadata if getattr(m, "ge", None) is not None), "")
+    above = next((f" above {m.gt}" for m in info.metadata if getattr(m, "gt", None) is not None), "")
     most = next((m.le for m in info.metadata if getattr(m, "le", None) is not None), None)
     if most is None:
         return f"{least} up" if least else above
-    return f"{least} to {most:g}" if least else f"{above} and up to {most:g}"
+    return f"{least} to {most}" if least else f"{above} and up to {most}"
 
 
 def _not_none(annotation: Any) -> Any:

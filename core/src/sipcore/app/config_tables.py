@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sipcore.app.config_errors import Words
 from sipcore.audio.frame import AudioFrame
@@ -15,6 +15,11 @@ _ASSISTANT = Assistant()
 Language = Annotated[
     str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"), Words('a language code such as "en" or "pt-BR"')
 ]
+
+
+def number_of(value: Any) -> Any:
+    """Return the whole number that a text is, for choices between numbers; all else as it is."""
+    return int(value) if isinstance(value, str) and len(value) < 10 and value.strip().isdecimal() else value
 
 
 class Table(BaseModel):
@@ -57,7 +62,9 @@ class RecordingSettings(Table):
     """``[recording]``."""
 
     enabled: bool = Field(default=True, description="Whether calls are recorded.")
-    channels: Literal[1, 2] = Field(default=1, description="1: the caller alone; 2: the caller left, this side right.")
+    channels: Annotated[Literal[1, 2], BeforeValidator(number_of)] = Field(
+        default=1, description="1: the caller alone; 2: the caller left, this side right."
+    )
 
 
 class TurnSettings(Table):

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from sipcore.app.config import Settings, load_settings
 from sipcore.app.demo_report import STEPS, Report, match
-from sipcore.app.engines import Plan, choose, plan
+from sipcore.app.engines import Plan, plan
 from sipcore.app.logs import setup_logging
 from sipcore.app.phone import open_phone
 from sipcore.app.phone_call import speak
@@ -24,7 +24,6 @@ from sipcore.app.scripted_caller import NothingHeardError, ScriptedCaller, Spoke
 from sipcore.app.server import open_server
 from sipcore.app.terminal import err, out, print_table, pull_with_bars
 from sipcore.audio.frame import AudioFrame
-from sipcore.errors import SipcoreError
 from sipcore.plugins.interfaces import CallEvent, RecordingStarted, TranscriptMade, TurnFinished, Voice
 from sipcore.plugins.manager import PluginManager
 
@@ -98,7 +97,8 @@ class Ears:
         self.turns: list[TurnFinished] = []
         self.recording = ""
 
-    def __call__(self, event: CallEvent) -> None:
+    def on_event(self, event: CallEvent) -> None:
+        """Take the next event."""
         match event:
             case TranscriptMade(speaker="caller", transcript=transcript):
                 self._console.print(f"  understood  {transcript.text}", markup=False, style="dim")
@@ -119,7 +119,7 @@ async def hold_call(settings: Settings, chosen: Plan, console: Console) -> Repor
         console.print("Loading the models", style="dim")
         tts = await _caller_voice(stack, chosen)
         lines = {text: trim(await speak(tts, text, Voice("en"))) for text in (FIRST, SECOND, INTERRUPTION)}
-        await stack.enter_async_context(open_server(settings, chosen, [ears]))
+        await stack.enter_async_context(open_server(settings, chosen, [ears.on_event]))
         phone = await stack.enter_async_context(open_phone(LOOPBACK, "caller", (23000, 23998)))
         uri = f"sip:assistant@{LOOPBACK}:{settings.sip_local_port}"
         console.print(f"Calling {uri}\n", markup=False)

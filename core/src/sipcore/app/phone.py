@@ -42,12 +42,13 @@ class Phone:
         target = parse_target(number)
         destination = await resolve(target)
         async with AsyncExitStack() as stack:
-            with anyio.move_on_after(timeout) as ringing:
-                call = await stack.enter_async_context(
-                    self._switchboard.dial(target, destination, caller=self._caller, on_ringing=on_ringing)
-                )
-            if ringing.cancelled_caught:
-                raise CallFailedError(408, f"no answer within {timeout:g} s")
+            try:
+                with anyio.fail_after(timeout):
+                    call = await stack.enter_async_context(
+                        self._switchboard.dial(target, destination, caller=self._caller, on_ringing=on_ringing)
+                    )
+            except TimeoutError as error:
+                raise CallFailedError(408, f"no answer within {timeout:g} s") from error
             yield call
 
 

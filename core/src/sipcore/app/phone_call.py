@@ -16,8 +16,7 @@ import anyio.to_thread
 from sipcore.app.config import load_settings
 from sipcore.app.engines import choose
 from sipcore.app.phone import Phone, open_phone, parse_target, resolve
-from sipcore.app.run import pull_with_bars
-from sipcore.app.terminal import err
+from sipcore.app.terminal import err, pull_with_bars
 from sipcore.audio.frame import AudioFrame
 from sipcore.audio.resample import Resampler
 from sipcore.audio.wav import read_audio

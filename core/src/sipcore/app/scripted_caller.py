@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
 import numpy as np
 
 from sipcore.audio.frame import AudioFrame
-from sipcore.call.call import Call
 from sipcore.errors import SipcoreError
+from sipcore.plugins.interfaces import CallHandle
 
 LOUD = 200.0
 """Root mean square of 16-bit samples from which a frame is somebody speaking."""
 PACKET = 0.02
+PAUSE = 0.5
+"""Seconds of silence between two bursts of speech."""
 
 
 class NothingHeardError(SipcoreError):
@@ -39,6 +42,14 @@ def trim(audio: AudioFrame) -> AudioFrame:
     return AudioFrame.from_samples(samples[loud[0] * step : (loud[-1] + 1) * step], audio.sample_rate)
 
 
+@dataclass(slots=True)
+class Burst:
+    """Speech of the far end without a longer pause: when it was first and last heard, monotonic seconds."""
+
+    start: float
+    end: float
+
+
 class ScriptedCaller:
     """One side of a call, with ears.
 
@@ -46,38 +57,43 @@ class ScriptedCaller:
         call: an answered call.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: CallHandle) -> None:
         self._call = call
-        self._last_loud = float("-inf")
-        self._loud_since = float("inf")
+        self._bursts: list[Burst] = []
+        self._heard = anyio.Condition()
 
     async def listen(self) -> None:
         """Hear the far end until the call is over; run it beside the script."""
         async with self._call.audio() as frames:
             async for frame in frames:
                 if np.sqrt(np.mean(np.square(frame.samples, dtype=np.float64))) > LOUD:
-                    now = anyio.current_time()
-                    if now - self._last_loud > 1.0:
-                        self._loud_since = now
-                    self._last_loud = now
+                    self._hear(anyio.current_time())
+                async with self._heard:
+                    self._heard.notify_all()
+
+    def _hear(self, now: float) -> None:
+        if self._bursts and now - self._bursts[-1].end < PAUSE:
+            self._bursts[-1].end = now
+        else:
+            self._bursts.append(Burst(now, now))
+
+    async def hear_start(self, longest: float = 20.0) -> None:
+        """Wait until the far end speaks."""
+        asked = anyio.current_time()
+        await self._until(
+            lambda: bool(self._bursts) and self._bursts[-1].end >= asked,
+            longest,
+            f"the far end said nothing for {longest:g} s",
+        )
 
     async def hear_out(self, *, quiet: float = 1.2, start: float = 20.0, longest: float = 60.0) -> None:
         """Wait until the far end speaks, and then until it has been silent for ``quiet`` seconds."""
         await self.hear_start(start)
-        with anyio.move_on_after(longest):
-            while anyio.current_time() - self._last_loud < quiet:
-                await anyio.sleep(PACKET)
-            return
-        raise NothingHeardError(f"the far end did not stop speaking for {longest:g} s")
-
-    async def hear_start(self, longest: float = 20.0) -> float:
-        """Wait until the far end speaks; since when."""
-        asked = anyio.current_time()
-        with anyio.move_on_after(longest):
-            while self._last_loud < asked:
-                await anyio.sleep(PACKET)
-            return self._loud_since
-        raise NothingHeardError(f"the far end said nothing for {longest:g} s")
+        await self._until(
+            lambda: anyio.current_time() - self._bursts[-1].end >= quiet,
+            longest,
+            f"the far end did not stop speaking for {longest:g} s",
+        )
 
     async def say(self, audio: AudioFrame) -> Spoken:
         """Speak; when that started and ended on the wire. ``audio`` begins and ends with speech, see `trim`."""
@@ -88,22 +104,22 @@ class ScriptedCaller:
             raise NothingHeardError("what the caller says was cleared")
         return Spoken(started, ended)
 
-    async def interrupt(self, audio: AudioFrame, *, quiet: float = 0.4) -> tuple[Spoken, float]:
+    async def interrupt(self, audio: AudioFrame) -> tuple[Spoken, float]:
         """Speak over the far end; when that was, and how many seconds after its start the far end was still heard."""
-        async with anyio.create_task_group() as tasks:
-            silence: list[float] = []
+        burst = self._bursts[-1]
+        spoken = await self.say(audio)
+        await self._until(
+            lambda: self._bursts[-1] is not burst or anyio.current_time() - burst.end > PAUSE,
+            10.0,
+            "the far end did not stop when it was interrupted",
+        )
+        return spoken, max(0.0, burst.end - spoken.start)
 
-            async def wait_for_silence() -> None:
-                while anyio.current_time() - self._last_loud < quiet:
-                    await anyio.sleep(PACKET / 2)
-                silence.append(self._last_loud)
-
-            tasks.start_soon(wait_for_silence)
-            spoken = await self.say(audio)
-            with anyio.move_on_after(10):
-                while not silence:
-                    await anyio.sleep(PACKET)
-            tasks.cancel_scope.cancel()
-        if not silence:
-            raise NothingHeardError("the far end did not stop when it was interrupted")
-        return spoken, max(0.0, silence[0] - spoken.start)
+    async def _until(self, done: Callable[[], bool], longest: float, problem: str) -> None:
+        """Wait for the frame after which something is true."""
+        with anyio.move_on_after(longest):
+            async with self._heard:
+                while not done():
+                    await self._heard.wait()
+                return
+        raise NothingHeardError(problem)

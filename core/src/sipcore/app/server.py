@@ -17,7 +17,14 @@ from sipcore.call.recording import recording_path, remove_old, repair_recordings
 from sipcore.call.switchboard import RETRY_AFTER, Switchboard
 from sipcore.media.link import MediaEngine, MediaSettings
 from sipcore.net.udp import SipEndpoint
-from sipcore.plugins.interfaces import CallEnded, CallEvent, Conversation, RecordingStarted, TranscriptMade, TurnFinished
+from sipcore.plugins.interfaces import (
+    CallEnded,
+    CallEvent,
+    Conversation,
+    RecordingStarted,
+    TranscriptMade,
+    TurnFinished,
+)
 from sipcore.sip.user_agent import UserAgentSettings
 
 logger = logging.getLogger(__name__)
