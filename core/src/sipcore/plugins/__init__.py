@@ -1,6 +1,7 @@
 """The plugin SDK: all that a plugin imports from sipcore (``from sipcore.plugins import Provider, hookimpl``)."""
 
 from sipcore.audio.frame import AudioFrame
+from sipcore.audio.resample import Resampler
 from sipcore.errors import ConfigError, ModelMissingError, PluginError
 from sipcore.plugins import models
 from sipcore.plugins.hookspecs import hookimpl
@@ -60,6 +61,7 @@ __all__ = [
     "PluginError",
     "Provider",
     "RecordingStarted",
+    "Resampler",
     "Speech",
     "SpeechDetector",
     "Stream",

@@ -64,26 +64,29 @@ class ProviderContract:
     hook: ClassVar[str]
 
     @pytest.fixture(scope="class")
-    def anyio_backend(self) -> str:
+    @classmethod
+    def anyio_backend(cls) -> str:
         """Run on asyncio, as the program does."""
         return "asyncio"
 
     @pytest.fixture(scope="class")
-    def provider(self) -> Provider[Any, Any]:
+    @classmethod
+    def provider(cls) -> Provider[Any, Any]:
         """Register the module as the plugin manager would: a misspelt hook fails here."""
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
-        manager.register(importlib.import_module(self.module))
+        manager.register(importlib.import_module(cls.module))
         manager.check_pending()
-        found: list[Provider[Any, Any]] = getattr(manager.hook, self.hook)()
-        assert len(found) == 1, f"{self.module} implements {self.hook} {len(found)} times, expected once"
+        found: list[Provider[Any, Any]] = getattr(manager.hook, cls.hook)()
+        assert len(found) == 1, f"{cls.module} implements {cls.hook} {len(found)} times, expected once"
         return found[0]
 
     @pytest.fixture(scope="class")
-    async def engine(self, provider: Provider[Any, Any], anyio_backend: str) -> AsyncGenerator[Any, None]:
+    @classmethod
+    async def engine(cls, provider: Provider[Any, Any], anyio_backend: str) -> AsyncGenerator[Any, None]:
         """Open the engine, once for the class; the models that its settings name are fetched first."""
         del anyio_backend
-        config = provider.config(**self.settings)
+        config = provider.config(**cls.settings)
         models.pull(models.missing(config))
         async with provider.open(config) as engine:
             yield engine
@@ -120,7 +123,8 @@ class STTContract(ProviderContract):
     hook = "sipcore_stt"
 
     @pytest.fixture(scope="class")
-    def spoken(self) -> AudioFrame:
+    @classmethod
+    def spoken(cls) -> AudioFrame:
         """Give an utterance as the core would cut it: override this."""
         pytest.fail("override the fixture `spoken` with an utterance: AudioFrame(pcm, sample_rate)")
 
@@ -190,7 +194,8 @@ class VADContract(ProviderContract):
     hook = "sipcore_vad"
 
     @pytest.fixture(scope="class")
-    def spoken(self) -> AudioFrame | None:
+    @classmethod
+    def spoken(cls) -> AudioFrame | None:
         """Give real speech at the detector's own rate; None leaves that test to the plugin."""
         return None
 
