@@ -155,8 +155,6 @@ def _sentence_verdict(text: str, position: int) -> Verdict:
 
 def _verdict_before_space(before: str, after: str) -> Verdict:
     """Judge a terminator at the end of ``before`` that a space and then ``after`` follow."""
-    if not after:
-        return "wait"
     if after[0].islower():
         return "no"
     if before[-1] != "." or before.endswith(".."):
