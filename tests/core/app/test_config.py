@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
+from datetime import date
+from enum import Enum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
 
 import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from sipcore.app.config import Settings, load_settings
+from sipcore.app.config_checks import is_own_address, local_address
 from sipcore.errors import ConfigError
+
+unhurried = hypothesis_settings(deadline=None)
 
 
 class Place:
@@ -286,6 +294,10 @@ def test_all_addresses_are_fine_when_one_is_advertised(place: Place) -> None:
 # --- plugins
 
 
+class Inner(BaseModel):
+    size: int
+
+
 class Engine(BaseModel, extra="forbid"):
     api_key: SecretStr
     model: str = "small"
@@ -435,7 +447,133 @@ def test_settings_cannot_be_changed(place: Place) -> None:
         place.load().sip_local_port = 1  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="POSIX paths")
 def test_a_named_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.toml does not exist: a settings file was expected"):
         load_settings(config_file=tmp_path / "no.toml", cwd=tmp_path, environ={})
+
+
+def test_files_that_are_no_utf_8_or_no_toml_are_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"WS_TOKEN=\xff\xfe")
+    (tmp_path / "sipcore.toml").write_text("a = = 1")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(cwd=tmp_path, environ={})
+    dotenv, toml = str(caught.value).split("\n")
+    assert dotenv.startswith(f"{tmp_path}/.env cannot be read ('utf-8' codec")
+    assert toml == f"{tmp_path}/sipcore.toml is not TOML: Invalid value (at line 1, column 5). Correct that line."
+    (tmp_path / ".env").unlink()
+    (tmp_path / "sipcore.toml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match=r"sipcore\.toml cannot be read .*: a UTF-8 text file was expected"):
+        load_settings(cwd=tmp_path, environ={})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(place: Place) -> None:
+    settings = place.load(toml="\ufeffSIP_LOCAL_PORT = 5001", dotenv="\ufeffRTP_PORT_END=31100")
+    assert (settings.sip_local_port, settings.rtp_port_end) == (5001, 31100)
+
+
+def test_one_assistant_table_must_be_a_list(place: Place) -> None:
+    assert place.complaints(toml='[assistant]\nname = "a"') == [
+        "[assistant] (sipcore.toml) is one table: a list was expected. Write it [[assistant]]."
+    ]
+
+
+def test_a_variable_for_an_assistant_that_is_not_there_is_told(place: Place) -> None:
+    toml = '[[assistant]]\nname = "front desk"\n[[assistant]]\nname = "night"'
+    (line,) = place.complaints(toml=toml, environ={"SIPCORE_ASSISTANT__NIGTH__PROMPT": "x"})
+    assert line.startswith('SIPCORE_ASSISTANT__NIGTH__PROMPT (environment) names no [[assistant]]: there is no "nigth"')
+    assert line.endswith('did you mean "night"?')
+    (line,) = place.complaints(toml=toml, environ={"SIPCORE_ASSISTANT__ZZZ__PROMPT": "x"})
+    assert line.endswith('there is no "zzz"; the names are: front_desk, night.')
+
+
+def test_what_is_no_list_of_assistants_is_told(place: Place) -> None:
+    (stray, entry) = place.complaints(toml='assistant = ["a"]', environ={"SIPCORE_ASSISTANT__DEFAULT__PROMPT": "p"})
+    assert stray.endswith('there is no "default"; the names are: none.')
+    assert entry == 'assistant.1 is "a" (sipcore.toml): a table was expected. Correct it.'
+    assert place.complaints(toml="assistant = []") == [
+        "assistant is [] (sipcore.toml): one [[assistant]] or more was expected. Correct it."
+    ]
+    assert place.complaints(environ={"SIPCORE_ASSISTANT": "x"}) == [
+        'SIPCORE_ASSISTANT is "x" (environment): one [[assistant]] or more was expected. Correct it.'
+    ]
+
+
+def test_a_table_where_one_value_belongs_is_told(place: Place) -> None:
+    assert place.complaints(toml="SIP_LOCAL_IP = { a = 1 }") == [
+        'SIP_LOCAL_IP is {"a": 1} (sipcore.toml): an IP address such as 192.168.1.10 was expected. Correct it.'
+    ]
+
+
+def test_any_type_of_a_plugin_s_setting_is_put_into_words(place: Place) -> None:
+    class Device(Enum):
+        CPU = "cpu"
+        GPU = "gpu"
+
+    class Odd(BaseModel):
+        device: Device = Device.CPU
+        speed: float | None = Field(default=None, gt=0)
+        share: float = Field(default=0.5, gt=0, le=1)
+        size: int | list[int] = 1
+        when: date | None = None
+        path: Path | None = None
+        models: list[Inner] = []
+
+    given = "device = 'tpu'\nspeed = 'x'\nshare = 2\nsize = 'x'\nwhen = 'x'\npath = 3\nmodels = [{ size = 'x' }]"
+    settings = place.load(toml=f"[tts.x]\n{given}")
+    with pytest.raises(ConfigError) as caught:
+        settings.plugin_settings("tts", "x", Odd)
+    wanted = [line.split(": ", 1)[1] for line in str(caught.value).split("\n")]
+    assert wanted[:3] == [
+        'one of "cpu", "gpu" was expected. Correct it, or leave it out for "cpu".',
+        "a number above 0 was expected. Correct it.",
+        "a number above 0 and up to 1 was expected. Correct it, or leave it out for 0.5.",
+    ]
+    assert "unable to parse string as an integer" in wanted[3]
+    assert "Input should be a valid date" in wanted[5]
+    assert wanted[6:] == ["a path was expected. Correct it.", "a whole number was expected. Correct it."]
+
+
+def test_a_whole_table_may_be_given_as_json(place: Place) -> None:
+    settings = place.load(environ={"SIPCORE_LLM": '{"x": {"model": "a"}}', "SIPCORE_LLM__X__MODEL": "b"})
+    assert settings.llm == {"x": {"model": "b"}}
+    settings = place.load(environ={"SIPCORE_LLM__X": "no table", "SIPCORE_LLM__X__MODEL": "b"})
+    assert settings.llm == {"x": {"model": "b"}}
+
+
+def test_a_text_that_only_looks_like_json_stays_text(place: Place) -> None:
+    settings = place.load(environ={"SIPCORE_ASSISTANT__DEFAULT__PROMPT": "[Be brief] {always}"})
+    assert settings.assistant[0].prompt == "[Be brief] {always}"
+
+
+def test_without_a_network_the_address_is_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("socket.socket.connect", unreachable)
+    assert local_address() == "127.0.0.1"
+
+
+@pytest.mark.parametrize(("address", "own"), [("127.0.0.1", True), ("198.51.100.1", False), ("2001:db8::1", False)])
+def test_an_own_address_is_one_that_can_be_bound(address: str, own: bool) -> None:
+    assert is_own_address(address) is own
+
+
+@unhurried
+@given(st.text(), st.text(), st.dictionaries(st.text(min_size=1), st.text()))
+@example('"a\\nb" = 1', "", {})
+@example('[llm."x\\ny"]\nz = 1\n[[assistant]]\n"a\\nb" = 2', "", {})
+@example("", 'WS_URL="a\nb"', {"SIPCORE_LLM__\nX": "1", "SIPCORE_LLMM__\nX": "1"})
+@example("a = " + "[" * 5000, "", {"SIPCORE_LLM__X": "[" * 100_000})
+def test_whatever_is_in_the_files_there_are_settings_or_one_line_a_problem(
+    toml: str, dotenv: str, environ: dict[str, str]
+) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "sipcore.toml").write_bytes(toml.encode("utf-8", "surrogatepass"))
+        (folder / ".env").write_bytes(dotenv.encode("utf-8", "surrogatepass"))
+        try:
+            settings = load_settings(cwd=folder, environ=environ)
+            shown = [*settings.warnings(), *settings.warnings({})]
+        except ConfigError as error:
+            shown = str(error).split("\n")
+    assert all(line.isprintable() and len(line) > 20 for line in shown)

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sipcore.app.config_checks import find_problems, find_warnings, local_address
-from sipcore.app.config_errors import Words, failed_paths, lines, masked, written
+from sipcore.app.config_errors import Words, failed_paths, lines, masked, on_one_line, written
 from sipcore.app.config_sources import (
     KeyPath,
     Layer,
@@ -34,10 +34,10 @@ from sipcore.app.config_sources import (
     Origin,
     did_you_mean,
     is_table,
-    raise_problems,
     read_layers,
 )
 from sipcore.app.config_tables import AssistantSettings, MediaSettings, RecordingSettings, SipSettings, number_of
+from sipcore.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 PluginKind = Literal["stt", "tts", "llm", "vad", "conversation"]
@@ -163,9 +163,12 @@ class Settings(BaseSettings):
     llm: PluginTables = _plugins("llm")
     vad: PluginTables = _plugins("vad")
     conversation: PluginTables = _plugins("conversation")
-    assistant: Annotated[tuple[AssistantSettings, ...], BeforeValidator(_in_order), Field(min_length=1)] = Field(
-        default=(AssistantSettings(),), description="Who answers. The first one answers every call."
-    )
+    assistant: Annotated[
+        tuple[AssistantSettings, ...],
+        BeforeValidator(_in_order),
+        Field(min_length=1),
+        Words("one [[assistant]] or more"),
+    ] = Field(default=(AssistantSettings(),), description="Who answers. The first one answers every call.")
 
     _origins: dict[KeyPath, Origin] = PrivateAttr(default_factory=dict)
     _notes: list[str] = PrivateAttr(default_factory=list)
@@ -231,8 +234,7 @@ class Settings(BaseSettings):
         try:
             return model.model_validate(_with_numbers(table, model))
         except ValidationError as error:
-            raise_problems(lines(error, model, self._origins, (kind, name)))
-            raise
+            raise _config_error(lines(error, model, self._origins, (kind, name))) from None
 
     def warnings(self, known: Mapping[str, Collection[str]] | None = None) -> list[str]:
         """What works but is probably not meant, one line each.
@@ -249,7 +251,7 @@ class Settings(BaseSettings):
                 .rstrip()
                 for name in strangers
             )  # fmt: skip
-        return found
+        return [on_one_line(line) for line in found]
 
     def secrets(self) -> list[str]:
         """The secrets among the values, for logs to mask."""
@@ -311,10 +313,17 @@ def load_settings(
         settings = Settings.from_layers(layers, folder)
     except ValidationError as error:
         found = lines(error, Settings, layers.origins())
-        raise_problems([*layers.problems, *found, *_checks_on_the_rest(layers, failed_paths(error), folder)])
-        raise
-    raise_problems([*layers.problems, *find_problems(settings, layers.origins())])
+        found += _checks_on_the_rest(layers, failed_paths(error), folder)
+        raise _config_error([*layers.problems, *found]) from None
+    found = [*layers.problems, *find_problems(settings, layers.origins())]
+    if found:
+        raise _config_error(found)
     return settings
+
+
+def _config_error(problems: list[str]) -> ConfigError:
+    """The error, one line a problem. Never chained to pydantic's, whose text shows secrets."""
+    return ConfigError("\n".join(map(on_one_line, problems)))
 
 
 def _checks_on_the_rest(layers: Layers, failed: set[KeyPath], folder: Path) -> list[str]:

@@ -48,6 +48,11 @@ def masked(name: str, value: Any) -> Any:
     return _URL_PASSWORD.sub(rf"\1:{MASK}@", value) if isinstance(value, str) else value
 
 
+def on_one_line(text: str) -> str:
+    """Return ``text`` with everything escaped that could break its line: names come from files, too."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def given(path: KeyPath, value: Any, origins: Mapping[KeyPath, Origin]) -> str:
     """Return ``NAME is VALUE (where it was set)``."""
     return f"{written(path, origins)} is {_shown(masked(path[-1] if path else '', value))}{_layer(path, origins)}"
@@ -56,9 +61,12 @@ def given(path: KeyPath, value: Any, origins: Mapping[KeyPath, Origin]) -> str:
 def written(path: KeyPath, origins: Mapping[KeyPath, Origin]) -> str:
     """Return a setting's name as the user wrote it, or would in ``sipcore.toml``."""
     origin = _origin(path, origins)
-    if origin is not None:
-        return origin.name
-    return path[0].upper() if len(path) == 1 else ".".join(path)
+    return origin.name if origin is not None else _name(path)
+
+
+def _name(path: KeyPath) -> str:
+    """As it stands in ``sipcore.toml``: flat names, which all have an underscore, are written in capitals."""
+    return path[0].upper() if len(path) == 1 and "_" in path[0] else ".".join(path)
 
 
 def lines(
@@ -127,7 +135,7 @@ def _missing(path: KeyPath, info: FieldInfo | None) -> str:
 
 def _way_out(info: FieldInfo | None) -> str:
     default: Any = info.default if info is not None else None
-    if default is None or default is PydanticUndefined or default == "" or isinstance(default, BaseModel | dict):
+    if default in (None, PydanticUndefined, "") or isinstance(default, BaseModel | dict | tuple | list):
         return "Correct it."
     return f"Correct it, or leave it out for {_shown(default)}."
 
@@ -213,7 +221,7 @@ def _is_secret_field(info: FieldInfo | None) -> bool:
 def _origin(path: KeyPath, origins: Mapping[KeyPath, Origin]) -> Origin | None:
     """The origin of a value, or of the first leaf of a table."""
     return origins.get(path) or next(
-        (Origin(o.layer, ".".join(path)) for p, o in origins.items() if p[: len(path)] == path), None
+        (Origin(o.layer, _name(path)) for p, o in origins.items() if p[: len(path)] == path), None
     )
 
 
@@ -223,7 +231,6 @@ def _layer(path: KeyPath, origins: Mapping[KeyPath, Origin]) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, Path):
-        value = str(value)
+    value = value.value if isinstance(value, Enum) else value
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

@@ -18,8 +18,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource
 
-from sipcore.errors import ConfigError
-
 PREFIX = "sipcore_"
 DELIMITER = "__"
 LISTS = ("assistant",)
@@ -191,7 +189,7 @@ def _decoded(text: str) -> Any:
     if text.lstrip().startswith(("[", "{")):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     return text
 
@@ -252,14 +250,14 @@ def _read_toml(path: Path, result: Layers, *, required: bool) -> dict[str, Any]:
         result.problems.append(f"{path} does not exist: a settings file was expected. Correct --config, or make it.")
     except (OSError, UnicodeDecodeError) as error:
         result.problems.append(f"{path} cannot be read ({error}): a UTF-8 text file was expected.")
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         result.problems.append(f"{path} is not TOML: {error}. Correct that line.")
     return {}
 
 
 def _leaves(path: KeyPath, value: Any) -> Iterable[tuple[KeyPath, Any]]:
     """Walk a nested value down to what is no mapping; entries of `LISTS` are numbered. Empty mappings are leaves."""
-    if path[0] in LISTS and len(path) == 1 and isinstance(value, list):
+    if path[0] in LISTS and len(path) == 1 and isinstance(value, list) and value:
         value = {str(number): entry for number, entry in enumerate(cast("list[Any]", value), 1)}
     if not isinstance(value, Mapping) or not value:
         yield path, value
@@ -324,11 +322,5 @@ def _folded(name: str) -> str:
 
 def _no_such_entry(origin: Origin, table: str, name: str, numbers: Mapping[str, str]) -> str:
     known = [known for known in numbers if not known.isdigit()]
-    hint = did_you_mean(name, known) or f"the names are: {', '.join(known)}."
+    hint = did_you_mean(name, known) or f"the names are: {', '.join(known) or 'none'}."
     return f'{origin.name} ({origin.layer}) names no [[{table}]]: there is no "{name}"; {hint}'
-
-
-def raise_problems(problems: list[str]) -> None:
-    """Raise `ConfigError` with one line a problem, if there is any."""
-    if problems:
-        raise ConfigError("\n".join(problems))

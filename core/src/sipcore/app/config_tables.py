@@ -112,7 +112,9 @@ class TurnSettings(Table):
 class AssistantSettings(Table):
     """``[[assistant]]``."""
 
-    name: str = Field(default="default", min_length=1, max_length=64, description="Its name; each has its own.")
+    name: Annotated[str, Words("a name of 1 to 64 characters")] = Field(
+        default="default", min_length=1, max_length=64, description="Its name; each has its own."
+    )
     prompt: str = Field(default=_ASSISTANT.prompt, description="What the language model is told.")
     greeting: str = Field(
         default="Hello, how can I help you?",
