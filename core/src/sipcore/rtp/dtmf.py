@@ -65,10 +65,10 @@ class TelephoneEventReceiver:
     __slots__ = ("_ended", "_event", "_segment_end", "_ssrc", "_start")
 
     def __init__(self) -> None:
-        self._ssrc = -1
-        self._event = -1
-        self._start = 0
-        self._segment_end = 0
+        self._ssrc: int = -1
+        self._event: int = -1
+        self._start: int = 0
+        self._segment_end: int = 0
         self._ended = False
 
     def receive(self, packet: RtpPacket) -> str | None:

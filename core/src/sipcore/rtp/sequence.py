@@ -31,7 +31,7 @@ class Arrival(IntEnum):
 class SequenceTracker:
     """Follows the sequence numbers of one source.
 
-    Args (attributes; a batch engine keeps them as columns):
+    Attributes (a batch engine keeps them as columns):
         highest: the highest extended sequence number seen; -1 before the first packet.
         base: the extended number that counting began at.
         received: valid packets since ``base``, duplicates not counted.
@@ -40,7 +40,7 @@ class SequenceTracker:
         seen: bit i says that ``highest - i`` has come (63 bits back).
     """
 
-    __slots__ = ("base", "earlier_expected", "highest", "jump", "received", "seen")
+    STATE = __slots__ = ("base", "earlier_expected", "highest", "jump", "received", "seen")
 
     SEEN_BITS = 63
 
@@ -74,11 +74,17 @@ class SequenceTracker:
         if behind <= MAX_MISORDER:
             return self._look_back(behind)
         if sequence == self.jump:
-            self.earlier_expected = self.expected
+            self.restart()
             self._begin(sequence)
             return Arrival.RESTART
         self.jump = (sequence + 1) % _MODULUS
         return Arrival.JUMP
+
+    def restart(self) -> None:
+        """Expect a new source; what was counted stays counted."""
+        self.earlier_expected = self.expected
+        self.highest = -1
+        self.jump = _NO_JUMP
 
     def _begin(self, sequence: int) -> None:
         self.highest = self.base = sequence

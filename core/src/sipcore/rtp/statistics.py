@@ -6,12 +6,12 @@ from __future__ import annotations
 class InterarrivalJitter:
     """The running estimate of how unevenly packets arrive.
 
-    Args (attributes):
+    Attributes (a batch engine keeps them as columns):
         jitter: interarrival jitter in timestamp units, RFC 3550 §6.4.1.
         transit: arrival minus timestamp of the last packet, modulo 2**32; -1 before the first.
     """
 
-    __slots__ = ("jitter", "transit")
+    STATE = __slots__ = ("jitter", "transit")
 
     def __init__(self) -> None:
         self.jitter = 0.0

@@ -1,0 +1,160 @@
+"""Recordings: blocks of samples, written by a thread of their own, so that a slow disk never holds up a packet."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipcore.audio.riff import WavWriter
+from sipcore.errors import MediaError
+from sipcore.rtp.jitter import FRAME
+
+SAMPLE_RATE = 8000
+BLOCK_FRAMES = 25
+"""Frames a block: half a second, what a crash may cost."""
+BACKLOG_BLOCKS = 60
+"""Blocks of one call that may wait for the disk: 30 s. More is a disk that does not work."""
+_MODE = 0o600
+
+
+@dataclass(slots=True)
+class _Recording:
+    """One file, and the block that is being filled: int16, shape (BLOCK_FRAMES · FRAME, channels)."""
+
+    handle: int
+    path: str
+    channels: int
+    block: NDArray[np.int16]
+    filled: int = 0
+    waiting: int = 0
+    samples: int = 0
+    writer: WavWriter | None = None
+    descriptor: int = -1
+    failed: bool = False
+
+
+class Recorder:
+    """Writes the recordings of all calls.
+
+    Args:
+        report: called with a channel's handle and the reason when its recording fails; from the writing thread.
+    """
+
+    def __init__(self, report: Callable[[int, str], None]) -> None:
+        self._report = report
+        self._recordings: dict[int, _Recording] = {}
+        self._jobs: queue.SimpleQueue[tuple[_Recording, bytes | None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self, row: int, handle: int, path: str, channels: int) -> None:
+        """Record a call from the next frame on, to a new file.
+
+        Raises:
+            MediaError: it is being recorded already.
+        """
+        if row in self._recordings:
+            raise MediaError("this call is being recorded already")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="recordings", daemon=True)
+            self._thread.start()
+        recording = _Recording(handle, path, channels, np.zeros((BLOCK_FRAMES * FRAME, channels), np.int16))
+        self._recordings[row] = recording
+        self._jobs.put((recording, b""))
+
+    def add(self, rows: NDArray[np.intp], heard: NDArray[np.int16], sent: NDArray[np.int16]) -> None:
+        """Take one tick's frames of the calls in ``rows``, both int16, shape (n, FRAME)."""
+        if not self._recordings:
+            return
+        for index, row in enumerate(rows.tolist()):
+            recording = self._recordings.get(row)
+            if recording is None or recording.failed:
+                continue
+            at = recording.filled * FRAME
+            recording.block[at : at + FRAME, 0] = heard[index]
+            if recording.channels == 2:
+                recording.block[at : at + FRAME, 1] = sent[index]
+            recording.filled += 1
+            if recording.filled == BLOCK_FRAMES:
+                self._flush(recording)
+
+    def stop(self, row: int) -> float:
+        """End a call's recording; return its length in seconds."""
+        recording = self._recordings.pop(row, None)
+        if recording is None:
+            return 0.0
+        self._flush(recording)
+        self._jobs.put((recording, None))
+        return recording.samples / SAMPLE_RATE
+
+    def close(self, timeout: float) -> None:
+        """End all recordings and wait for the disk."""
+        for row in tuple(self._recordings):
+            self.stop(row)
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join(timeout)
+
+    def _flush(self, recording: _Recording) -> None:
+        if recording.failed or not recording.filled:
+            return
+        if recording.waiting >= BACKLOG_BLOCKS:
+            self._fail(recording, f"the disk of {recording.path} does not keep up")
+            return
+        recording.waiting += 1
+        count = recording.filled * FRAME
+        recording.samples += count
+        recording.filled = 0
+        self._jobs.put((recording, recording.block[:count].tobytes()))
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            recording, block = job
+            if block is None:
+                _close(recording)
+                continue
+            recording.waiting -= bool(block)
+            if recording.failed:
+                continue
+            try:
+                _write(recording, block)
+            except OSError as error:
+                self._fail(recording, f"{recording.path}: {error.strerror or error}")
+
+    def _fail(self, recording: _Recording, reason: str) -> None:
+        recording.failed = True
+        self._report(recording.handle, reason)
+
+
+class _Descriptor:
+    """An unbuffered file, by its descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes, /) -> int:
+        return os.write(self._descriptor, data)
+
+    def seek(self, offset: int, /) -> int:
+        return os.lseek(self._descriptor, offset, os.SEEK_SET)
+
+
+def _write(recording: _Recording, block: bytes) -> None:
+    """The first, empty block makes the file."""
+    if recording.writer is None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        recording.descriptor = os.open(recording.path, flags, _MODE)
+        recording.writer = WavWriter(_Descriptor(recording.descriptor), SAMPLE_RATE, recording.channels)
+    if block:
+        recording.writer.write(block)
+
+
+def _close(recording: _Recording) -> None:
+    if recording.descriptor >= 0:
+        os.close(recording.descriptor)
+        recording.descriptor = -1
