@@ -112,8 +112,10 @@ def _stated(file: Any) -> FileRecord:
 
 
 def _is_wanted(name: str, patterns: Sequence[str]) -> bool:
+    if name.startswith((".", "/")) or ".." in name.split("/"):
+        return False
     if not patterns:
-        return not name.startswith(".")
+        return True
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 

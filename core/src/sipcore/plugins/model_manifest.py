@@ -15,7 +15,8 @@ from sipcore.errors import PluginError
 Kind: TypeAlias = Literal["stt", "tts", "llm", "vad", "turn", "other"]
 
 MANIFEST = Path(__file__).with_name("models.toml")
-HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<file>[\w./-]+))?")
+_NAME = r"[A-Za-z0-9_][\w.-]*"
+HUB_ID = re.compile(rf"(?P<repo>{_NAME}/{_NAME})(?::(?P<file>{_NAME}(?:/{_NAME})*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,12 @@ class Manifest:
     groups: Mapping[str, Sequence[str]]
 
     def model(self, name: str) -> Model:
-        """Return a model by name, or one made of a hub id (``owner/name`` or ``owner/name:file``).
+        """Return a model by name or by its hub id; another hub id (``owner/name``, ``owner/name:file``) makes one.
 
         Raises:
             PluginError: no model is called that.
         """
-        found = self.models.get(name)
+        found = self.models.get(name) or self._by_repository(name)
         if found is not None:
             return found
         hub = HUB_ID.fullmatch(name)
@@ -120,6 +121,11 @@ class Manifest:
             )
         files = (hub["file"],) if hub["file"] else ()
         return Model(name, "other", 0, "stated on the hub", hub=HubSource(hub["repo"], files=files))
+
+    def _by_repository(self, repo: str) -> Model | None:
+        """A repository that holds many models (voices) is none of them."""
+        found = [model for model in self.models.values() if model.hub is not None and model.hub.repo == repo]
+        return found[0] if len(found) == 1 else None
 
     def expand(self, names: Sequence[str]) -> list[Model]:
         """Return the models that ``names`` mean, groups opened, each once and in order."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import zipfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ def fetch_package(requirement: str, into: Path, progress: Callable[[int], None])
             return wheels[0] if wheels else into / "got"
         if any(sign in complaint for sign in FINAL):
             break
-    raise PluginError(f"package {requirement} could not be fetched: {_last_line(complaint)}")
+    raise PluginError(f"package {requirement} could not be fetched: {_error_of(complaint)}")
 
 
 def client_command(requirement: str, into: Path) -> Sequence[str]:
@@ -125,6 +126,9 @@ def _still_runs(client: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _last_line(complaint: str) -> str:
-    errors = [line for line in complaint.splitlines() if line.startswith(("ERROR", "error"))]
-    return (errors or complaint.splitlines())[-1].strip()
+def _error_of(complaint: str) -> str:
+    """Return a client's error on one line: pip ends with it, uv begins with it and explains below."""
+    lines = complaint.splitlines()
+    errors = [number for number, line in enumerate(lines) if line.startswith(("ERROR", "error"))]
+    text = " ".join(" ".join(lines[errors[-1] if errors else -1 :]).split())
+    return textwrap.shorten(text, 300, placeholder="…")
