@@ -93,7 +93,7 @@ class Inbound:
         for payload_type, name in receive.items():
             self._codecs[row, payload_type] = CODEC_NUMBERS[name]
         receiver = self._receivers[row]
-        receiver.decoders = {payload_type: CODECS[name].decoder() for payload_type, name in receive.items()}
+        receiver.decoders = {payload_type: CODECS[name].decoder().decode for payload_type, name in receive.items()}
         receiver.event_type = event_type
 
     def expects(self, row: int, payload_type: int) -> bool:

@@ -5,13 +5,13 @@ This is the readable truth; the engine's batches are tested against it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sipcore.audio.codec import Decoder
 from sipcore.errors import RemoteProtocolError
 from sipcore.rtp.dtmf import TelephoneEventReceiver
 from sipcore.rtp.jitter import JitterBuffer, Verdict
@@ -19,6 +19,8 @@ from sipcore.rtp.packet import RtpPacket
 from sipcore.rtp.sequence import Arrival, SequenceTracker
 from sipcore.rtp.statistics import InterarrivalJitter
 
+Decode: TypeAlias = Callable[[bytes], NDArray[np.int16]]
+"""Turns a payload into samples."""
 COUNTERS = ("reordered", "late", "duplicate", "jump", "source", "payload_type", "invalid")
 """What may befall a packet that does not simply arrive in order; all but the first mean that it is dropped."""
 
@@ -60,7 +62,7 @@ class StreamReceiver:
         self.buffer = JitterBuffer(ring)
         self.jitter = InterarrivalJitter()
         self.events = TelephoneEventReceiver()
-        self.decoders: Mapping[int, Decoder] = {}
+        self.decoders: Mapping[int, Decode] = {}
         self.event_type: int | None = None
         self.ssrc = -1
         self.candidate = (-1, -1)
@@ -95,7 +97,7 @@ class StreamReceiver:
         if is_event:
             return Received(accepted=True, digit=self.events.receive(packet))
         self.jitter.receive(packet.timestamp, arrival)
-        samples = self.decoders[packet.payload_type].decode(packet.payload)
+        samples = self.decoders[packet.payload_type](packet.payload)
         if self.buffer.put(packet.timestamp, samples, in_order=order is not Arrival.REORDERED) is Verdict.LATE:
             self.counts["late"] += 1
         return Received(accepted=True)
