@@ -34,6 +34,20 @@ class CallEndedError(SipcoreError):
     """The call that was spoken to is over."""
 
 
+class CallFailedError(SipcoreError):
+    """An outgoing call was not answered.
+
+    Args:
+        status: the final SIP status, RFC 3261 §21.
+        reason: its reason phrase.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"{status} {reason}")
+        self.status = status
+        self.reason = reason
+
+
 class PluginError(SipcoreError):
     """A plugin could not be found, loaded or opened, or it broke its promise."""
 

@@ -65,7 +65,7 @@ async def open_phone(
     )
     agent = UserAgentSettings(address=(address, 0), user=user, product=f"sipcore/{__version__}")
     async with (
-        SipEndpoint(agent, (address, 0)) as endpoint,
+        SipEndpoint((address, 0), agent) as endpoint,
         MediaEngine(media) as engine,
         Switchboard(endpoint, engine, address) as switchboard,
     ):

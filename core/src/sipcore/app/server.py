@@ -13,8 +13,9 @@ from sipcore.app.engines import Plan, load_greeting, open_conversation
 from sipcore.app.logs import call_context
 from sipcore.call.call import Call
 from sipcore.call.invitation import Invitation
-from sipcore.call.recording import recording_path, remove_old, repair_recordings
+from sipcore.call.recording import LOW_SPACE, free_bytes, recording_path, remove_old, repair_recordings
 from sipcore.call.switchboard import RETRY_AFTER, Switchboard
+from sipcore.errors import ConfigError
 from sipcore.media.link import MediaEngine, MediaSettings
 from sipcore.net.udp import SipEndpoint
 from sipcore.plugins.interfaces import (
@@ -25,6 +26,7 @@ from sipcore.plugins.interfaces import (
     TranscriptMade,
     TurnFinished,
 )
+from sipcore.sip.timers import TimerValues
 from sipcore.sip.user_agent import UserAgentSettings
 
 logger = logging.getLogger(__name__)
@@ -100,9 +102,11 @@ async def open_server(
 def endpoint_of(settings: Settings) -> SipEndpoint:
     """The SIP endpoint that the settings describe."""
     agent = UserAgentSettings(
-        address=(settings.advertised_ip, settings.sip_local_port), product=f"sipcore/{__version__}"
+        address=(settings.advertised_ip, settings.sip_local_port),
+        product=f"sipcore/{__version__}",
+        timers=TimerValues(t1=settings.sip.t1, t2=settings.sip.t2),
     )
-    return SipEndpoint(agent, (settings.sip_local_ip, settings.sip_local_port))
+    return SipEndpoint((settings.sip_local_ip, settings.sip_local_port), agent)
 
 
 def media_settings(settings: Settings) -> MediaSettings:
@@ -120,10 +124,18 @@ def _tidy(settings: Settings) -> None:
     """Mend what a crash left, drop what is too old."""
     if not settings.recording.enabled:
         return
-    settings.recording_dir.mkdir(parents=True, exist_ok=True)
-    for path in repair_recordings(settings.recording_dir):
+    folder = settings.recording_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = free_bytes(folder)
+    except OSError as error:
+        problem = f"RECORDING_DIR {folder} cannot be used: {error.strerror}. Make it writable, or choose another"
+        raise ConfigError(problem) from error
+    if free < LOW_SPACE:
+        logger.warning("RECORDING_DIR %s has %d MB left", folder, free // 1_000_000)
+    for path in repair_recordings(folder):
         logger.warning("%s was cut off by a crash: repaired", path)
-    for path in remove_old(settings.recording_dir, settings.max_recording_age_days, datetime.now().astimezone()):
+    for path in remove_old(folder, settings.max_recording_age_days, datetime.now().astimezone()):
         logger.info("%s is older than %d days: removed", path, settings.max_recording_age_days)
 
 

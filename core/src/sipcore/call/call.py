@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -147,18 +147,17 @@ class Call:
                 await self._on_media(event)
 
     async def _on_media(self, event: MediaEvent) -> None:
-        call_id = self._info.call_id
         match event:
             case DigitHeard(digit=digit):
                 for heard in tuple(self._digit_listeners):
                     heard(digit)
                 self.report(DigitReceived(self._info, digit))
             case StrangerHeard(address=(host, port)):
-                logger.warning("call %s: RTP from %s:%d is not from the far end: dropped", call_id, host, port)
+                logger.warning("RTP from %s:%d is not from the far end: dropped", host, port)
             case RecordingFailed(reason=reason):
-                logger.error("call %s: the recording stopped: %s", call_id, reason)
+                logger.error("the recording stopped: %s", reason)
             case EngineLost():
-                logger.error("call %s: the media engine is gone: the call ends", call_id)
+                logger.error("the media engine is gone: the call ends")
                 await self.hang_up("media engine lost")
             case _:
                 pass
@@ -179,7 +178,7 @@ class Call:
             logger.warning("call %s: the answer to our offer cannot be used: %s", self._info.call_id, error)
 
     @contextmanager
-    def _while_up(self) -> Iterator[None]:
+    def _while_up(self) -> Generator[None]:
         self._leg.check()
         try:
             yield

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sipcore.errors import LocalProtocolError
-from sipcore.media.link import MediaChannel
+from sipcore.media.channel import MediaChannel
 from sipcore.sdp.description import SessionDescription
 from sipcore.sdp.negotiation import MediaAgreement, PayloadFormat, accept_answer, make_answer, make_offer
 
-G711 = (PayloadFormat(0, "PCMU", 8000), PayloadFormat(8, "PCMA", 8000), PayloadFormat(101, "telephone-event", 8000))
+G711 = (PayloadFormat(0, "PCMU", 8000), PayloadFormat(8, "PCMA", 8000))
 """What the core speaks, in order of preference."""
+EVENT = "telephone-event"
+UNSPECIFIED = {"0.0.0.0", "::"}  # noqa: S104 -- what a peer writes to hold in the old way (RFC 3264 §8.4)
 
 
 class MediaSession:
@@ -64,15 +66,15 @@ class MediaSession:
 
     def _connect(self, agreement: MediaAgreement) -> None:
         self.agreement = agreement
+        codecs = {number: known.name for number, known in agreement.receive_formats.items()}
+        events = next((number for number, name in codecs.items() if name == EVENT), None)
         self.channel.connect(
             agreement.remote,
             payload_type=agreement.format.payload_type,
             codec=agreement.format.name,
-            receive={f.payload_type: f.name for f in agreement.receive_formats if f.name != "telephone-event"},
+            receive={number: name for number, name in codecs.items() if name != EVENT},
             telephone_event=agreement.telephone_event,
-            receive_telephone_event=next(
-                (f.payload_type for f in agreement.receive_formats if f.name == "telephone-event"), None
-            ),
-            send=agreement.direction in {"sendrecv", "sendonly"},
+            receive_telephone_event=events,
+            send=agreement.direction in {"sendrecv", "sendonly"} and agreement.remote[0] not in UNSPECIFIED,
             hosts={agreement.remote[0], *self._hosts},
         )

@@ -23,6 +23,7 @@ from sipcore.sip.uri import Uri
 
 logger = logging.getLogger(__name__)
 
+KEPT_HEADERS = ("User-Agent", "P-Asserted-Identity", "Diversion")
 RETRY_AFTER = 5
 """Seconds that a caller is asked to wait when nothing is free."""
 
@@ -99,15 +100,15 @@ class Switchboard:
                 await self._answer(invitation)
             invitation.reject(480)
         except NoPortsFreeError as error:
-            logger.warning("call %s: %s", info.call_id, error)
+            logger.warning("refused with 503: %s", error)
             invitation.reject(503, headers=(("Retry-After", str(RETRY_AFTER)),))
         except RemoteProtocolError as error:
-            logger.warning("call %s: refused with %d: %s", info.call_id, error.status, error)
+            logger.warning("refused with %d: %s", error.status, error)
             invitation.reject(error.status, headers=(("Warning", f'399 sipcore "{quoted(str(error))}"'),))
         except CallEndedError:
             pass
         except Exception:
-            logger.exception("call %s: it could not be served", info.call_id)
+            logger.exception("the call could not be served")
             invitation.reject(500)
         finally:
             self._forget(leg, info)
@@ -186,9 +187,8 @@ def _early_media(media: MediaSession, on_ringing: Callable[[int], None]) -> Call
 
 def describe(request: Request) -> CallInfo:
     """Who calls whom, from an INVITE."""
-    headers = request.headers
-    kept = {name: headers[name] for name in ("User-Agent", "P-Asserted-Identity", "Diversion") if name in headers}
-    return CallInfo(headers["Call-ID"], "incoming", str(request.from_.uri), str(request.uri), kept)
+    kept = {name: value for name in KEPT_HEADERS if (value := request.headers.get(name)) is not None}
+    return CallInfo(request.call_id, "incoming", str(request.from_.uri), str(request.uri), kept)
 
 
 def quoted(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import threading
@@ -145,10 +146,11 @@ class _Descriptor:
 
 
 def _write(recording: _Recording, block: bytes) -> None:
-    """The first, empty block makes the file."""
+    """The first, empty block makes the file; its name may have been reserved by an empty one."""
     if recording.writer is None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-        recording.descriptor = os.open(recording.path, flags, _MODE)
+        recording.descriptor = os.open(recording.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+        if os.fstat(recording.descriptor).st_size:
+            raise FileExistsError(errno.EEXIST, "there is something in it already", recording.path)
         recording.writer = WavWriter(_Descriptor(recording.descriptor), SAMPLE_RATE, recording.channels)
     if block:
         recording.writer.write(block)
