@@ -58,6 +58,7 @@ class SipEndpoint:
     async def __aenter__(self) -> Self:
         """Bind the port; ConfigError when that is not possible."""
         self._loop = asyncio.get_running_loop()
+        _check_advertised(self._settings.address[0])
         bound = _bind(self._bind)
         transport, _ = await self._loop.create_datagram_endpoint(lambda: _Protocol(self), sock=bound)
         self._transport = transport
@@ -220,6 +221,14 @@ class _Protocol(asyncio.DatagramProtocol):
     def error_received(self, exc: Exception) -> None:
         if isinstance(exc, OSError):
             self._endpoint.fail(exc)
+
+
+def _check_advertised(host: str) -> None:
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104  # refused here
+        raise ConfigError(
+            f"SIP_LOCAL_IP is {host or 'empty'}: phones need an address that they can answer to. "
+            "Set it, or SIP_ADVERTISED_IP, to this machine's address."
+        )
 
 
 def _bind(address: Address) -> socket.socket:

@@ -86,8 +86,8 @@ class Callee:
     def answer(self, session: str, body: bytes, now: float, headers: Fields) -> None:
         """Send the 200, again and again until its ACK comes (§13.3.1.4)."""
         invited, transaction = self._unanswered(session)
-        invited.state = SessionState.ANSWERED
         self.accept(invited, transaction, body, now, headers)
+        invited.state = SessionState.ANSWERED
 
     def accept(
         self, session: Session, transaction: ServerTransaction, body: bytes, now: float, headers: Fields

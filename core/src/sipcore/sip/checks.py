@@ -9,6 +9,8 @@ ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
 """The methods that we serve."""
 ACCEPT = "application/sdp"
 """The only body that an offer or answer may have."""
+CAPABILITIES = [("Allow", ALLOW), ("Accept", ACCEPT)]
+"""What the answer to OPTIONS tells (§11.2)."""
 SUPPORTED: frozenset[str] = frozenset()
 """The option tags that a Require may name (§8.2.2.3)."""
 

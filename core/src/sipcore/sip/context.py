@@ -44,7 +44,7 @@ class UserAgentSettings:
     user: str = "sipcore"
     product: str = "sipcore/0.1.0"
     max_sessions: int = 10_000
-    max_transactions: int = 50_000
+    max_transactions: int = 20_000
     retry_after: int = 10
     timers: TimerValues = DEFAULT_TIMERS
 

@@ -136,7 +136,7 @@ class Dialog:
 
         Args:
             peer: where the peer's last message came from. It stands in for a name (nothing is looked up here) and for
-                a private address that a peer behind a NAT wrote about itself.
+                a private or loopback address that a peer on another network wrote about itself.
         """
         uri = self.routes[0].uri if self.routes else self.target
         try:
@@ -144,6 +144,7 @@ class Dialog:
             seen = ipaddress.ip_address(peer[0])
         except ValueError:
             return peer
-        if written.version != seen.version or written.is_unspecified or (written.is_private and not seen.is_private):
+        is_nearer = (written.is_private and not seen.is_private) or (written.is_loopback and not seen.is_loopback)
+        if written.version != seen.version or written.is_unspecified or is_nearer:
             return peer
         return uri.host, uri.port or 5060

@@ -119,8 +119,9 @@ class Headers:
         """Add a field of our own at the end; LocalProtocolError when it would break the message."""
         if not _TOKEN.fullmatch(name) or "\r" in value or "\n" in value:
             raise LocalProtocolError(f"{name!r}: {value!r} cannot be a header field: a line break or a bad name")
-        self._fields.append((key_of(name), name, value))
-        self._parsed.clear()
+        key = key_of(name)
+        self._fields.append((key, name, value))
+        self._parsed.pop(key, None)
 
     def set(self, name: str, value: str) -> None:
         """Replace the first field of that name, or add it."""
@@ -128,7 +129,7 @@ class Headers:
         for index, (other, written, _) in enumerate(self._fields):
             if other == key:
                 self._fields[index] = (key, written, value)
-                self._parsed.clear()
+                self._parsed.pop(key, None)
                 return
         self.append(name, value)
 
@@ -145,17 +146,28 @@ class Headers:
         key = key_of(name)
         return [value for other, _, value in self._fields if other == key]
 
+    def find_repeated(self, keys: frozenset[str]) -> str | None:
+        """Return the first of ``keys`` (long names in lower case) that stands here twice; None if none does."""
+        seen: set[str] = set()
+        for key, _, _ in self._fields:
+            if key in keys:
+                if key in seen:
+                    return key
+                seen.add(key)
+        return None
+
     def get_list(self, name: str) -> list[str]:
         """Return the items of a comma-separated field, over all its lines, in order (§7.3.1); empty lines are none."""
         return [item for value in self.get_all(name) if value for item in split_list(value)]
 
     def parsed(self, name: str, parse: Callable[[str], T]) -> T | None:
         """Return the first field of that name, read by ``parse`` once and then remembered; None when there is none."""
-        if name in self._parsed:
-            return cast("T | None", self._parsed[name])
+        key = key_of(name)
+        if key in self._parsed:
+            return cast("T | None", self._parsed[key])
         value = self.get(name)
         result = None if value is None else parse(value)
-        self._parsed[name] = result
+        self._parsed[key] = result
         return result
 
     def encode(self, content_length: int) -> str:

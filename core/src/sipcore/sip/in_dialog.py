@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sipcore.errors import LocalProtocolError
 from sipcore.sip.callee import Callee
-from sipcore.sip.checks import RefusedRequestError
+from sipcore.sip.checks import CAPABILITIES, RefusedRequestError
 from sipcore.sip.context import Context, Fields
 from sipcore.sip.events import OfferReceived
 from sipcore.sip.server_transaction import ServerTransaction
@@ -35,8 +35,13 @@ class InDialog:
         elif request.method == "INVITE" or (request.method == "UPDATE" and request.body):
             self._receive_offer(transaction, session, now)
         else:
-            fields = self._context.dialog_fields(request) if request.method == "UPDATE" else []
-            self._context.respond(transaction, 200, now, headers=fields)
+            self._context.respond(transaction, 200, now, headers=self._fields(transaction))
+
+    def _fields(self, transaction: ServerTransaction) -> list[tuple[str, str]]:
+        """Return what the 200 to a request carries that changes nothing here."""
+        if transaction.request.method == "UPDATE":
+            return self._context.dialog_fields(transaction.request)
+        return CAPABILITIES if transaction.request.method == "OPTIONS" else []
 
     def _receive_bye(self, transaction: ServerTransaction, session: Session, now: float) -> None:
         context = self._context
@@ -64,26 +69,28 @@ class InDialog:
 
     def accept_offer(self, session: str, body: bytes, now: float, headers: Fields) -> None:
         """Answer a re-INVITE or UPDATE with 200."""
-        holder, transaction = self._take_offer(session)
+        holder, transaction = self._offer_of(session)
         if transaction.request.method == "INVITE":
-            holder.reports_ack = not transaction.request.body
             self._callee.accept(holder, transaction, body, now, headers)
+            holder.reports_ack = not transaction.request.body
         else:
             fields = [*self._context.dialog_fields(transaction.request), *headers]
             self._context.respond(transaction, 200, now, headers=fields, body=body)
+        holder.offer = None
 
     def refuse_offer(self, session: str, status: int, now: float, headers: Fields) -> None:
         """Answer a re-INVITE or UPDATE with 300 to 699; the session stays as it was (§14.2)."""
         if not 300 <= status < 700:
             raise LocalProtocolError(f"{status} refuses nothing: 300 to 699 was expected")
-        self._context.respond(self._take_offer(session)[1], status, now, headers=headers)
+        holder, transaction = self._offer_of(session)
+        self._context.respond(transaction, status, now, headers=headers)
+        holder.offer = None
 
-    def _take_offer(self, session: str) -> tuple[Session, ServerTransaction]:
+    def _offer_of(self, session: str) -> tuple[Session, ServerTransaction]:
         holder = self._context.session(session)
-        transaction, holder.offer = holder.offer, None
-        if transaction is None:
+        if holder.offer is None:
             raise LocalProtocolError(f"session {session!r} has no offer to answer")
-        return holder, transaction
+        return holder, holder.offer
 
     def bye(self, session: str, now: float, reason: str) -> None:
         """Hang up (§15): at once, or when the ACK of our 2xx came or will not come any more."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sipcore.errors import RemoteProtocolError
+from sipcore.errors import LocalProtocolError, RemoteProtocolError
 from sipcore.sip.headers import Headers, split_list
 from sipcore.sip.uri import Uri
 from sipcore.sip.values import CSeq, NameAddress, Via
@@ -135,6 +135,8 @@ class Message:
         return tuple([NameAddress.parse(item) for item in self.headers.get_list(name)])
 
     def _encode(self, start_line: str) -> bytes:
+        if "\r" in start_line or "\n" in start_line:
+            raise LocalProtocolError(f"{start_line!r} cannot be a start line: a line break is in it")
         head = f"{start_line}\r\n{self.headers.encode(len(self.body))}\r\n"
         return head.encode("utf-8", "surrogateescape") + self.body
 

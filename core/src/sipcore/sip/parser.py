@@ -21,9 +21,11 @@ MAX_URI = 2_048
 """Characters of a Request-URI."""
 
 _REQUEST_LINE = re.compile(r"([!%'*+\-.0-9A-Z_`a-z~]+) ([^ ]+) [Ss][Ii][Pp]/([0-9]{1,3}\.[0-9]{1,3})")
-_STATUS_LINE = re.compile(r"[Ss][Ii][Pp]/([0-9]{1,3}\.[0-9]{1,3}) ([1-6][0-9]{2})(?: (.*))?", re.DOTALL)
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
-_SINGLE = ("Call-ID", "CSeq", "From", "To", "Max-Forwards")
+_STATUS_LINE = re.compile(r"[Ss][Ii][Pp]/([0-9]{1,3}\.[0-9]{1,3}) ([1-6][0-9]{2})(?: ([^\r\n]*))?")
+_FOLD = re.compile(r"\r\n[ \t]+")
+_SINGLE = frozenset(("call-id", "cseq", "from", "to", "max-forwards"))
+_LENGTH = re.compile("[0-9]{1,9}")
+_HOPS = re.compile("0*[0-9]{1,3}")
 
 
 class MalformedMessageError(RemoteProtocolError):
@@ -114,7 +116,7 @@ def _cut_body(headers: Headers, rest: bytes) -> bytes:
         headers.append("Content-Length", str(len(rest)))
         return rest
     length = lengths.pop()
-    if lengths or not re.fullmatch("[0-9]{1,9}", length):
+    if lengths or not _LENGTH.fullmatch(length):
         raise RemoteProtocolError("Content-Length must be one number")
     if int(length) > len(rest):
         raise RemoteProtocolError(f"Content-Length {length}, but the datagram has {len(rest)} bytes of body")
@@ -127,9 +129,9 @@ def check_message(message: AnyMessage) -> None:
     Raises:
         RemoteProtocolError: one is missing, broken or there twice; with the status for the sender: 400, 501, 505.
     """
-    for name in _SINGLE:
-        if len(message.headers.get_all(name)) > 1:
-            raise RemoteProtocolError(f"more than one {name}")
+    repeated = message.headers.find_repeated(_SINGLE)
+    if repeated is not None:
+        raise RemoteProtocolError(f"more than one {repeated}")
     via, cseq = message.via, message.cseq
     _ = (message.from_, message.to, message.call_id, message.contact)
     if via.version != "2.0":
@@ -140,7 +142,7 @@ def check_message(message: AnyMessage) -> None:
 
 def _check_request(request: Request, method: str) -> None:
     hops = request.headers.get("Max-Forwards")
-    if hops is not None and (not re.fullmatch("0*[0-9]{1,3}", hops) or int(hops) > 255):
+    if hops is not None and (not _HOPS.fullmatch(hops) or int(hops) > 255):
         raise RemoteProtocolError(f"Max-Forwards {hops[:20]!r} is not within 0 and 255")
     if method != request.method:
         known = request.method in METHODS

@@ -24,13 +24,12 @@ class Datagram:
 def server_key(request: Request, method: str) -> Key:
     """Return what a request shares with its retransmissions, ACK and CANCEL (§17.2.3); ``method`` is the request's.
 
-    A branch without the magic cookie is RFC 2543's: then Request-URI, From, Call-ID, CSeq and Via together tell.
+    Branch, sent-by and method would tell; Call-ID and CSeq keep the requests of clients apart that use a branch twice.
+    A branch without the magic cookie is RFC 2543's: then Request-URI and From tag join.
     """
     via = request.via
-    if via.is_unique:
-        return (via.branch, via.sent_by, method)
-    tag, number = request.from_.tag or "", str(request.cseq.number)
-    return (str(request.uri), tag, request.call_id, number, via.branch, via.sent_by, method)
+    key = (via.branch, via.sent_by, method, request.call_id, str(request.cseq.number))
+    return key if via.is_unique else (*key, request.from_.tag or "", str(request.uri))
 
 
 def response_address(via: Via, source: Address) -> Address:

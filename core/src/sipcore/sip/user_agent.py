@@ -8,7 +8,7 @@ from random import Random, SystemRandom
 from sipcore.errors import RemoteProtocolError
 from sipcore.sip.callee import Callee
 from sipcore.sip.caller import Caller
-from sipcore.sip.checks import ACCEPT, ALLOW, RefusedRequestError, check_request
+from sipcore.sip.checks import CAPABILITIES, RefusedRequestError, check_request
 from sipcore.sip.client_transaction import ClientTransaction
 from sipcore.sip.context import Context, UserAgentSettings
 from sipcore.sip.events import Event, MessageRefused
@@ -223,8 +223,7 @@ class UserAgent:
         if request.method == "INVITE":
             self._callee.receive_invite(transaction, source, now)
         elif request.method == "OPTIONS":
-            headers = [("Allow", ALLOW), ("Accept", ACCEPT)]
-            self._context.respond(transaction, 200, now, tag=self._context.token(), headers=headers)
+            self._context.respond(transaction, 200, now, tag=self._context.token(), headers=CAPABILITIES)
         else:
             raise RemoteProtocolError(f"{request.method} outside a dialog", 481)
 
