@@ -53,10 +53,11 @@ class Catalogue:
         names: dict[str, None] = {}
         for language in languages:
             name = self._chosen(language)
-            if (self._own(name, language) if name else self._first_of(language)) is None:
-                name = name or next((STANDARD_VOICES[tag] for tag in _tags(language) if tag in STANDARD_VOICES), "")
-                if name and not _is_path(name):
-                    names[name] = None
+            if _is_path(name) or (self._own(name, language) if name else self._first_of(language)):
+                continue
+            name = name or next((STANDARD_VOICES[tag] for tag in _tags(language) if tag in STANDARD_VOICES), "")
+            if name:
+                names[name] = None
         return tuple(names)
 
     def _chosen(self, language: str) -> str:
