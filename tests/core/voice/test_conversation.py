@@ -39,6 +39,16 @@ class Talk:
         return [e for e in self.call.events if isinstance(e, TurnFinished)]
 
 
+async def test_a_model_that_can_reads_the_prompt_before_the_first_call():
+    class Warm(FakeLLM):
+        async def warm(self, messages):
+            self.asked.append(list(messages))
+
+    llm = Warm(["x"])
+    await Pipeline(Assistant(prompt="P", greeting="Hi."), Engines(FakeSTT([]), llm, FakeTTS()), FakeVAD()).warm_up()
+    assert llm.asked == [[Message("system", "P"), Message("assistant", "Hi."), Message("user", "Hello?")]]
+
+
 async def test_a_question_is_answered():
     talk = await Talk([quiet(1), loud(1), quiet(5)]).run()
     assert talk.said == [("caller", "question"), ("assistant", "An answer.")]

@@ -125,7 +125,9 @@ async def open_conversation(plan: Plan, greeting: AudioFrame | None, stack: Asyn
     if not opened:
         return Echo(greeting)
     engines = Engines(stt=opened["stt"], llm=opened["llm"], tts=opened["tts"])
-    return Pipeline(plan.assistant.assistant(greeting), engines, opened.get("vad") or EnergyVAD())
+    pipeline = Pipeline(plan.assistant.assistant(greeting), engines, opened.get("vad") or EnergyVAD())
+    await pipeline.warm_up()
+    return pipeline
 
 
 async def load_greeting(output_dir: Path) -> AudioFrame | None:

@@ -33,6 +33,7 @@ from sipcore.plugins.interfaces import (
     TurnFinished,
     TurnTiming,
     Voice,
+    WarmsPrompts,
 )
 from sipcore.plugins.models import NeedsModels
 from sipcore.plugins.models import find as find_model
@@ -71,6 +72,7 @@ __all__ = [
     "TurnFinished",
     "TurnTiming",
     "Voice",
+    "WarmsPrompts",
     "find_model",
     "hookimpl",
     "models",

@@ -81,6 +81,15 @@ class LLM(Protocol):
         ...
 
 
+@runtime_checkable
+class WarmsPrompts(Protocol):
+    """A language model that may do this besides: read a prompt ahead of the first reply to it."""
+
+    async def warm(self, messages: Sequence[Message]) -> None:
+        """Read ``messages``, so that a reply to a conversation that begins with them starts sooner."""
+        ...
+
+
 # --- speech ----------------------------------------------------------------------------------------------------------
 
 

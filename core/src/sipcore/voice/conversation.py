@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from sipcore.audio.frame import AudioFrame
 from sipcore.errors import CallEndedError
-from sipcore.plugins.interfaces import VAD, CallHandle, Transcript, TranscriptMade, TurnFinished
+from sipcore.plugins.interfaces import VAD, CallHandle, Transcript, TranscriptMade, TurnFinished, WarmsPrompts
 from sipcore.voice.assistant import Assistant
 from sipcore.voice.endpointing import CandidateEnded, Endpointer, SpeechEvent, SpeechResumed, SpeechStarted, TurnEnded
 from sipcore.voice.history import History
@@ -33,6 +33,14 @@ class Pipeline:
         self._assistant = assistant
         self._engines = engines
         self._vad = vad
+
+    async def warm_up(self) -> None:
+        """Let the language model read what every conversation begins with, if it can."""
+        llm, assistant = self._engines.llm, self._assistant
+        if isinstance(llm, WarmsPrompts):
+            history = History(assistant.prompt)
+            history.add_assistant(assistant.greeting)
+            await llm.warm(history.messages("Hello?"))
 
     async def converse(self, call: CallHandle) -> None:
         """Greet, then answer every utterance until the caller hangs up."""
