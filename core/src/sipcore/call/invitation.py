@@ -73,12 +73,12 @@ class Invitation:
             endpoint.ring(session)
             await self._leg.wait_over_for(ring_seconds)
             endpoint.answer(session, body)
-            confirmed = await self._leg.wait_answered()
-            if not offer:
-                media.accept(confirmed)
-            self._context.adopt(call)
-            self._context.observe(CallAnswered(self.info))
             try:
+                confirmed = await self._leg.wait_answered()
+                if not offer:
+                    media.accept(confirmed)
+                self._context.adopt(call)
+                self._context.observe(CallAnswered(self.info))
                 yield call
             finally:
                 await call.hang_up()
