@@ -17,6 +17,7 @@ from sipcore.call.recording import LOW_SPACE, free_bytes, recording_path, remove
 from sipcore.call.switchboard import RETRY_AFTER, Switchboard
 from sipcore.errors import ConfigError
 from sipcore.media.link import MediaEngine, MediaSettings
+from sipcore.media.messages import MediaStatistics
 from sipcore.net.udp import SipEndpoint
 from sipcore.plugins.interfaces import (
     CallEnded,
@@ -63,6 +64,8 @@ class Server:
                     self._record(call)
                 logger.info("answered")
                 await self._conversation.converse(call)
+            if call.statistics is not None:
+                log_media(call.statistics)
 
     def _record(self, call: Call) -> None:
         try:
@@ -148,6 +151,19 @@ def _fan_out(observers: Sequence[Observer]) -> Observer:
                 logger.exception("an observer failed on %s", type(event).__name__)
 
     return observe
+
+
+def log_media(statistics: MediaStatistics) -> None:
+    """Write what a call's media came to."""
+    logger.info(
+        "media: %d packets sent, %d received, %d lost, %d late, jitter %.1f ms%s",
+        statistics.packets_sent,
+        statistics.packets_received,
+        statistics.packets_lost,
+        statistics.packets_late,
+        1000 * statistics.jitter,
+        "".join(f", {count} dropped ({why})" for why, count in statistics.dropped.items() if count),
+    )
 
 
 def log_event(event: CallEvent) -> None:

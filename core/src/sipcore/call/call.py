@@ -14,7 +14,7 @@ from sipcore.call.leg import Leg
 from sipcore.call.media_session import MediaSession
 from sipcore.errors import CallEndedError, LocalProtocolError, MediaError, RemoteProtocolError
 from sipcore.media.messages import DigitReceived as DigitHeard
-from sipcore.media.messages import EngineLost, MediaEvent, RecordingFailed, StrangerHeard
+from sipcore.media.messages import EngineLost, MediaEvent, MediaStatistics, RecordingFailed, StrangerHeard
 from sipcore.net.udp import SipEndpoint
 from sipcore.plugins.interfaces import CallEvent, CallInfo, DigitReceived, Stream
 from sipcore.sip.message import Request
@@ -135,6 +135,11 @@ class Call:
     async def wait_over(self) -> str:
         """Wait for the end; the reason."""
         return await self._leg.wait_over()
+
+    @property
+    def statistics(self) -> MediaStatistics | None:
+        """What its media came to; None while it is up."""
+        return self._channel.statistics
 
     def record(self, path: Path, channels: int) -> None:
         """Record to a WAV file: the far end (1 channel), or far end left and us right (2)."""

@@ -23,6 +23,8 @@ from sipcore.sip.uri import Uri
 
 logger = logging.getLogger(__name__)
 
+GOODBYE_SECONDS = 1.0
+"""How long leaving waits for far ends to answer our BYE; it is sent twice in that time."""
 KEPT_HEADERS = ("User-Agent", "P-Asserted-Identity", "Diversion")
 RETRY_AFTER = 5
 """Seconds that a caller is asked to wait when nothing is free."""
@@ -64,7 +66,19 @@ class Switchboard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         self._tasks.cancel_scope.cancel()
-        return await self._tasks.__aexit__(kind, error, trace)
+        try:
+            return await self._tasks.__aexit__(kind, error, trace)
+        finally:
+            await self._say_goodbye()
+
+    async def _say_goodbye(self) -> None:
+        """Wait until every BYE and CANCEL is answered, or long enough."""
+        agent = self._endpoint.agent
+        if agent.active_sessions:
+            with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
+                async for _ in self._endpoint.events():
+                    if not agent.active_sessions:
+                        return
 
     @property
     def calls(self) -> int:
