@@ -27,10 +27,10 @@ async def run_server(config: Path | None, plugins: list[str] | None, pull: bool)
         SipcoreError: it cannot start; the text says why and what to do.
     """
     settings = load_settings(config_file=config)
-    manager = PluginManager()
-    manager.load(plugins)
     with setup_logging(settings, settings.sip_log_file, terminal=True):
-        _tell_plugins(settings, manager)
+        manager = PluginManager()
+        manager.load(plugins)
+        _tell_warnings(settings, manager)
         chosen = plan(settings, manager)
         await fetch_models(chosen, pull)
         async with open_server(settings, chosen):
@@ -56,10 +56,7 @@ async def fetch_models(chosen: Plan, pull: bool) -> None:
     await anyio.to_thread.run_sync(pull_with_bars, missing, err)
 
 
-def _tell_plugins(settings: Settings, manager: PluginManager) -> None:
-    for info in manager.plugins():
-        if info.status == "failed":
-            logger.error("plugin %s does not load: %s", info.name, info.problem)
+def _tell_warnings(settings: Settings, manager: PluginManager) -> None:
     known = {kind: list(manager.providers(kind)) for kind in PLUGIN_KINDS}
     for warning in settings.warnings(known):
         logger.warning("%s", warning)
