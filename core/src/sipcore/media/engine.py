@@ -38,7 +38,7 @@ from sipcore.media.messages import (
     Woken,
 )
 from sipcore.media.outbound import Outbound
-from sipcore.media.peer import Peer
+from sipcore.media.peer import Peer, names_no_one
 from sipcore.media.pipe import Pipe
 from sipcore.media.ports import PortPool, sessions
 from sipcore.media.recorder import Recorder
@@ -281,13 +281,14 @@ class Engine:
         call.expects = frozenset((*command.receive, *events))
         call.event_type = command.telephone_event
         self._inbound.agree(call.row, command.receive, command.receive_telephone_event)
-        send = call.peer.pair.rtp.send if command.send else None
+        send = None
         first = call.peer.address is None
         try:
             call.peer.connect(command.remote, command.hosts)
-        except OSError as error:
-            self._happened(call.handle, ConnectFailed(f"{command.remote[0]}: {error.strerror or error}"))
-            send = None
+            if command.send and not names_no_one(command.remote):
+                send = call.peer.pair.rtp.send
+        except MediaError as error:
+            self._happened(call.handle, ConnectFailed(str(error)))
         self._outbound.agree(call.row, command.payload_type, command.codec, send)
         if first and call.peer.address is not None:
             self._reception.add(call.row, call.peer.pair.rtp)

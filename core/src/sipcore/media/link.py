@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Literal, cast
 
 import anyio
-from anyio.abc import TaskGroup
 
 from sipcore.errors import MediaError, NoPortsFreeError
 from sipcore.media.channel import MediaChannel
@@ -205,18 +204,23 @@ class MediaEngine:
         Raises:
             MediaError: it does not start.
         """
-        async with AsyncExitStack() as stack:
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(tasks.cancel_scope.cancel)
-            await self._start(tasks)
-            self._stack = stack.pop_all()
+        tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._stack.callback(tasks.cancel_scope.cancel)
+        try:
+            failure = await tasks.start(self._supervise)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        if failure is not None:
+            await self._stack.aclose()
+            raise failure
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         """Stop the engine: its recordings are whole when this returns."""
-        return await self._stack.__aexit__(kind, error, trace)
+        await self._stack.aclose()
 
     def channel(self, call_id: str, *, hosts: Collection[str] = ()) -> AbstractAsyncContextManager[MediaChannel]:
         """Open a channel; leaving the block closes it and frees its ports.
@@ -269,12 +273,6 @@ class MediaEngine:
                 await self._changed.wait()
             return self._connection
         raise MediaError("the media engine is gone, and no new one is there yet")
-
-    async def _start(self, tasks: TaskGroup) -> None:
-        """Run the first engine in a task; return when it is ready."""
-        failure = await tasks.start(self._supervise)
-        if failure is not None:
-            raise failure
 
     async def _supervise(self, *, task_status: anyio.abc.TaskStatus[MediaError | None]) -> None:
         first = True

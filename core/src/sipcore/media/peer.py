@@ -6,11 +6,12 @@ on the same port, the door: what the signalled hosts send there may be the peer 
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from dataclasses import dataclass
 from typing import Any
 
-from sipcore.errors import RemoteProtocolError
+from sipcore.errors import MediaError, RemoteProtocolError
 from sipcore.media.messages import Address
 from sipcore.media.ports import PortPair
 from sipcore.rtp.packet import RtpPacket
@@ -60,16 +61,23 @@ class Peer:
         self._told = False
 
     def connect(self, remote: Address, hosts: frozenset[str]) -> None:
-        """Talk to the address that the signalling gave. The same address again keeps a peer that was found elsewhere.
+        """Talk to the address that the signalling gave.
+
+        The same address again keeps a peer that was found elsewhere; an address that names no one keeps the last.
 
         Raises:
-            OSError: the address cannot be reached from here.
+            MediaError: it is no IP address, or cannot be reached from here.
         """
+        if names_no_one(remote):
+            return
         self._hosts = hosts | {remote[0]}
         if remote == self._signalled and self.address is not None:
             return
+        try:
+            self._point(remote)
+        except OSError as error:
+            raise MediaError(f"{remote[0]} cannot be reached: {error.strerror or error}") from error
         self._signalled = remote
-        self._point(remote)
 
     def visit_door(self, *, silent_for: float, expects: frozenset[int]) -> AtTheDoor:
         """Look at what came from elsewhere.
@@ -126,6 +134,18 @@ class Peer:
         _drain(rtp)
         if self._door is None:
             self._door = _second_socket(rtp, self._bound)
+
+
+def names_no_one(remote: Address) -> bool:
+    """Whether an SDP address is hold as RFC 2543 had it (RFC 3264 §8.4), or a refused stream's port.
+
+    Raises:
+        MediaError: it is no IP address; a name is not looked up here, where a packet may not wait.
+    """
+    try:
+        return ipaddress.ip_address(remote[0]).is_unspecified or not remote[1]
+    except ValueError as error:
+        raise MediaError(f"{remote[0]} is no IP address: the SDP's c= line must hold one") from error
 
 
 def _drain(rtp: socket.socket) -> None:

@@ -47,7 +47,7 @@ async def _process(shape: EngineShape) -> AsyncGenerator[RunningEngine, None]:
     memory = create(shape.arena)
     try:
         arena = Arena(memory, shape.arena)
-        command = [sys.executable, "-m", "sipcore.media", str(theirs.fileno()), str(memory), *shape.arguments()]
+        command = [sys.executable, "-P", "-m", "sipcore.media", str(theirs.fileno()), str(memory), *shape.arguments()]
         process = await anyio.open_process(
             command,
             stdin=subprocess.DEVNULL,

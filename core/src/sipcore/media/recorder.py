@@ -33,7 +33,8 @@ class _Recording:
     channels: int
     block: NDArray[np.int16]
     filled: int = 0
-    waiting: int = 0
+    queued: int = 0
+    written: int = 0
     samples: int = 0
     writer: WavWriter | None = None
     descriptor: int = -1
@@ -104,10 +105,10 @@ class Recorder:
     def _flush(self, recording: _Recording) -> None:
         if recording.failed or not recording.filled:
             return
-        if recording.waiting >= BACKLOG_BLOCKS:
+        if recording.queued - recording.written >= BACKLOG_BLOCKS:
             self._fail(recording, f"the disk of {recording.path} does not keep up")
             return
-        recording.waiting += 1
+        recording.queued += 1
         count = recording.filled * FRAME
         recording.samples += count
         recording.filled = 0
@@ -119,7 +120,7 @@ class Recorder:
             if block is None:
                 _close(recording)
                 continue
-            recording.waiting -= bool(block)
+            recording.written += bool(block)
             if recording.failed:
                 continue
             try:
