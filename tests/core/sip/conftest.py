@@ -3,7 +3,6 @@
 from random import Random
 
 import pytest
-
 from sipcore.sip.events import InvitationReceived, OfferReceived
 from sipcore.sip.parser import parse_message
 from sipcore.sip.uri import Uri

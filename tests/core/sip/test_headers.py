@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from sipcore.errors import LocalProtocolError, RemoteProtocolError
 from sipcore.sip.headers import Headers, key_of, split_list
 

@@ -1,7 +1,6 @@
 """sip/message.py: requests and responses, and how one becomes the other."""
 
 import pytest
-
 from sipcore.errors import LocalProtocolError, RemoteProtocolError
 from sipcore.sip.headers import Headers
 from sipcore.sip.message import METHODS, Message, Request, Response, reason_of

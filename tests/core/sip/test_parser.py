@@ -1,5 +1,6 @@
 """sip/parser.py: the torture messages, real ones, and whatever else may come."""
 
+import contextlib
 import csv
 import time
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from sipcore.errors import RemoteProtocolError
 from sipcore.sip.headers import Headers
 from sipcore.sip.message import Request, Response
@@ -45,7 +45,7 @@ def test_no_message_breaks_the_parser(path):
     try:
         message = parse_message(data)
     except MalformedMessageError as error:
-        assert path not in REAL  # noqa: PT017
+        assert path not in REAL
         assert 400 <= error.status < 600  # noqa: PT017
         return
     assert parse_message(bytes(message)) == message
@@ -214,8 +214,12 @@ def test_mutated_messages_are_read_or_refused(base, data):
     assert parse_message(bytes(message)) == message
 
 
-names = st.from_regex(r"[A-Za-z-]{1,12}", fullmatch=True).filter(lambda name: name.lower() not in ("content-length", "l"))
-values = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])).map(lambda text: text.strip(" \t"))
+names = st.from_regex(r"[A-Za-z-]{1,12}", fullmatch=True).filter(
+    lambda name: name.lower() not in ("content-length", "l")
+)
+values = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])).map(
+    lambda text: text.strip(" \t")
+)
 
 
 @given(st.lists(st.tuples(names, values), max_size=20), st.binary(max_size=100))
@@ -235,8 +239,6 @@ def test_no_message_of_64_kilobytes_takes_long(filler, name, message):
     lines = [line for line in message().split(b"\r\n") if not line.startswith(field)]
     data = b"\r\n".join([lines[0], name + filler * (60_000 // len(filler)), *lines[1:]])
     start = time.perf_counter()
-    try:
+    with contextlib.suppress(RemoteProtocolError):
         check_message(parse_message(data))
-    except RemoteProtocolError:
-        pass
     assert time.perf_counter() - start < 0.2

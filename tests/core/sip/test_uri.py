@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from sipcore.errors import RemoteProtocolError
 from sipcore.sip.uri import Uri, host_and_port
 

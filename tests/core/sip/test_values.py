@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from sipcore.errors import RemoteProtocolError
 from sipcore.sip.uri import Uri
 from sipcore.sip.values import CSeq, NameAddress, Via, find_parameter, parse_parameters, write_parameters

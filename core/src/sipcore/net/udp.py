@@ -167,8 +167,7 @@ class SipEndpoint:
             self._unreachable.append(self._sending_to)
 
     def _now(self) -> float:
-        if self._loop is None:
-            raise LocalProtocolError("the endpoint is not open: enter it with `async with`")
+        assert self._loop is not None
         return self._loop.time()
 
     def _flush(self) -> None:

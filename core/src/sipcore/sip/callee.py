@@ -56,8 +56,8 @@ class Callee:
 
     def withdraw(self, session: Session, now: float, reason: str) -> None:
         """End an invitation that its caller gave up: 487 and an event."""
-        if session.incoming is not None:
-            self._context.respond(session.incoming, 487, now, tag=session.tag)
+        assert session.incoming is not None
+        self._context.respond(session.incoming, 487, now, tag=session.tag)
         self._context.close(session, InvitationCancelled(session.id, reason))
 
     def receive_ack(self, ack: Request, session: Session, now: float) -> None:

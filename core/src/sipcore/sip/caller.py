@@ -117,13 +117,12 @@ class Caller:
 
     def fail(self, session: Session, status: int, reason: str, response: Response | None) -> None:
         """End a call that was not answered."""
-        if session.state is SessionState.CALLING:
-            self._context.close(session, SessionRejected(session.id, status, reason, response))
+        self._context.close(session, SessionRejected(session.id, status, reason, response))
 
     def handle_timeout(self, session: Session, now: float) -> None:
         """Give a cancelled INVITE up whose final response never came (§9.1)."""
         if session.cancel_deadline is not None and now >= session.cancel_deadline:
             session.cancel_deadline = None
-            if session.outgoing is not None:
-                self._context.transactions.abandon(session.outgoing)
+            assert session.outgoing is not None
+            self._context.transactions.abandon(session.outgoing)
             self.fail(session, 487, reason_of(487), None)

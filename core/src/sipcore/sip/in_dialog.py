@@ -27,8 +27,8 @@ class InDialog:
     def receive(self, transaction: ServerTransaction, session: Session, source: Address, now: float) -> None:
         """Take a request of the peer's; RemoteProtocolError (500) when it is out of order (§12.2.2)."""
         request = transaction.request
-        if session.dialog is not None:
-            session.dialog.receive(request)
+        assert session.dialog is not None
+        session.dialog.receive(request)
         session.peer = source
         if request.method == "BYE":
             self._receive_bye(transaction, session, now)
@@ -112,8 +112,8 @@ class InDialog:
         if answer is None:
             return
         if not answer.is_expired(now):
-            if answer.is_due(now):
-                context.transactions.send(answer.data, answer.destination)
+            answer.repeat(now)
+            context.transactions.send(answer.data, answer.destination)
             return
         session.unacknowledged = None
         reason, session.bye_reason = session.bye_reason, None

@@ -25,7 +25,7 @@ _STATUS_LINE = re.compile(r"[Ss][Ii][Pp]/([0-9]{1,3}\.[0-9]{1,3}) ([1-6][0-9]{2}
 _FOLD = re.compile(r"\r\n[ \t]+")
 _SINGLE = frozenset(("call-id", "cseq", "from", "to", "max-forwards"))
 _LENGTH = re.compile("[0-9]{1,9}")
-_HOPS = re.compile("0*[0-9]{1,3}")
+_HOPS = re.compile("0{0,20}[0-9]{1,3}")
 
 
 class MalformedMessageError(RemoteProtocolError):

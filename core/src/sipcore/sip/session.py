@@ -64,13 +64,11 @@ class UnacknowledgedAnswer:
         """Whether the ACK will not come any more."""
         return now >= self._expiry
 
-    def is_due(self, now: float) -> bool:
-        """Whether to send it again now; plans the next time."""
-        if now < self._due:
-            return False
+    def repeat(self, now: float) -> None:
+        """Note that it is sent again, and plan the next time."""
         self._interval = min(2 * self._interval, self.values.t2)
-        self._due = max(self._due, now - self._interval) + self._interval
-        return True
+        due = self._due + self._interval
+        self._due = due if due > now else now + self._interval
 
 
 @dataclass(slots=True, eq=False)

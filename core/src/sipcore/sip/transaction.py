@@ -125,7 +125,7 @@ class Transaction:
                 del self._deadlines[timer]
                 news += self._run(timer, now)
                 if timer in _REPEATING and timer in self._intervals:
-                    self._repeat(timer, max(deadline, now - self._intervals[timer]))
+                    self._repeat(timer, deadline, now)
         return news
 
     def _run(self, event: Input | Timer, now: float, message: bytes = b"") -> tuple[Action, ...]:
@@ -159,9 +159,10 @@ class Transaction:
             self._intervals[timer] = interval
             self._deadlines[timer] = now + interval
 
-    def _repeat(self, timer: Timer, fired: float) -> None:
+    def _repeat(self, timer: Timer, deadline: float, now: float) -> None:
         """Double the interval: without limit for A, up to T2 for E and G; E stays at T2 once a 1xx came."""
         doubled = 2 * self._intervals[timer]
         interval = doubled if timer is Timer.A else min(doubled, self._values.t2)
         self._intervals[timer] = interval
-        self._deadlines[timer] = fired + interval
+        due = deadline + interval
+        self._deadlines[timer] = due if due > now else now + interval

@@ -168,13 +168,13 @@ class TransactionLayer:
                 self._outbox.append(Datagram(data, transaction.destination))
         if not transaction.is_terminated:
             self._timers.update(transaction)
-        elif isinstance(transaction, ClientTransaction):
-            self._clients.pop(transaction.key, None)
         elif isinstance(transaction, ServerTransaction):
             self._servers.pop(transaction.key, None)
             merge_key = _merge_key(transaction.request)
             if merge_key is not None and self._merges.get(merge_key) == transaction.key:
                 del self._merges[merge_key]
+        else:
+            self._clients.pop(transaction.key, None)
 
 
 def _merge_key(request: Request) -> Key | None:
