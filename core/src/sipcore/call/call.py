@@ -111,9 +111,9 @@ class Call:
             self._channel.send_digits(digits)
 
     async def hang_up(self, reason: str = "") -> None:
-        """End the call with BYE; does not wait for the answer."""
+        """End the call with BYE, the reason in a Reason header (RFC 3326); does not wait for the answer."""
         if not self._leg.over:
-            self._endpoint.bye(self._leg.session, reason)
+            self._endpoint.bye(self._leg.session, f'SIP;text="{quoted(reason)}"' if reason else "")
             self._leg.end("bye")
 
     def report(self, event: CallEvent) -> None:
@@ -189,3 +189,8 @@ class Call:
             yield
         except MediaError as error:
             raise CallEndedError(f"the call is over: {self._leg.reason or error}") from error
+
+
+def quoted(text: str) -> str:
+    """``text`` for a quoted string (RFC 3261 §25.1): one line, quotes and backslashes escaped."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import anyio
 
-from sipcore.call.call import Call
+from sipcore.call.call import Call, quoted
 from sipcore.call.invitation import CallContext, Invitation
 from sipcore.call.leg import Leg
 from sipcore.call.media_session import MediaSession
@@ -114,15 +114,15 @@ class Switchboard:
                 await self._answer(invitation)
             invitation.reject(480)
         except NoPortsFreeError as error:
-            logger.warning("refused with 503: %s", error)
+            logger.warning("call %s: refused with 503: %s", info.call_id, error)
             invitation.reject(503, headers=(("Retry-After", str(RETRY_AFTER)),))
         except RemoteProtocolError as error:
-            logger.warning("refused with %d: %s", error.status, error)
+            logger.warning("call %s: refused with %d: %s", info.call_id, error.status, error)
             invitation.reject(error.status, headers=(("Warning", f'399 sipcore "{quoted(str(error))}"'),))
         except CallEndedError:
             pass
         except Exception:
-            logger.exception("the call could not be served")
+            logger.exception("call %s: the call could not be served", info.call_id)
             invitation.reject(500)
         finally:
             self._forget(leg, info)
@@ -203,8 +203,3 @@ def describe(request: Request) -> CallInfo:
     """Who calls whom, from an INVITE."""
     kept = {name: value for name in KEPT_HEADERS if (value := request.headers.get(name)) is not None}
     return CallInfo(request.call_id, "incoming", str(request.from_.uri), str(request.uri), kept)
-
-
-def quoted(text: str) -> str:
-    """``text`` for a quoted string (RFC 3261 §25.1): one line, quotes and backslashes escaped."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
