@@ -52,16 +52,16 @@ def test_without_an_errand_it_stays_until_the_other_side_hangs_up(lab: Lab, tmp_
 
 
 def test_a_busy_phone(lab: Lab, tmp_path: Path):
-    with SipSocket(lab, (LOOPBACK, 9)) as busy:
-        with Phone(lab, tmp_path / "phone", f"sip:bob@{LOOPBACK}:{busy.port}") as phone:
-            busy.socket.settimeout(15)
-            data, address = busy.socket.recvfrom(65535)
-            invite = parse(data)
-            kept = "".join(f"{name}: {invite.headers[name]}\r\n" for name in ("via", "from", "call-id", "cseq"))
-            to = f"To: {invite.headers['to']};tag=busy\r\n"
-            busy.socket.sendto(f"SIP/2.0 486 Busy Here\r\n{kept}{to}Content-Length: 0\r\n\r\n".encode(), address)
-            status = phone.wait_end(10)
-            ack = busy.receive(1)
+    busy = SipSocket(lab, (LOOPBACK, 9))
+    with busy, Phone(lab, tmp_path / "phone", f"sip:bob@{LOOPBACK}:{busy.port}") as phone:
+        busy.socket.settimeout(15)
+        data, address = busy.socket.recvfrom(65535)
+        invite = parse(data)
+        kept = "".join(f"{name}: {invite.headers[name]}\r\n" for name in ("via", "from", "call-id", "cseq"))
+        to = f"To: {invite.headers['to']};tag=busy\r\n"
+        busy.socket.sendto(f"SIP/2.0 486 Busy Here\r\n{kept}{to}Content-Length: 0\r\n\r\n".encode(), address)
+        status = phone.wait_end(10)
+        ack = busy.receive(1)
     assert status == 1
     assert "sipcore: not answered: 486 Busy Here" in phone.log, phone.log
     assert ack.method == "ACK"

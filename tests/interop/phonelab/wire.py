@@ -172,7 +172,7 @@ class Dialog:
 
     def acknowledge_refusal(self, answer: Answer) -> None:
         """ACK a final response that is no 2xx: on the INVITE's own branch (RFC 3261 §17.1.1.3)."""
-        tag = re.search(r";\s*tag=([^;,\s]+)", answer.headers["to"])
+        tag = re.search(r";\s*tag=([^;,\s]+)", answer.headers.get("to", ""))
         self.to_tag = f";tag={tag[1]}" if tag else ""
         self.sip.send(self.request("ACK", branch=self.branch))
 
