@@ -22,9 +22,7 @@ def test_a_folder_of_ones_own_needs_no_store(tmp_path):
 
 def test_a_folder_that_is_no_model_is_named(tmp_path):
     (tmp_path / "model.bin").touch()
-    with pytest.raises(
-        PluginError, match=r"is no Whisper model .*: it has no config.json, tokenizer.json"
-    ):
+    with pytest.raises(PluginError, match=r"is no Whisper model .*: it has no config.json, tokenizer.json"):
         folder_of(str(tmp_path))
 
 

@@ -73,8 +73,9 @@ def test_noise_has_no_words(english, multilingual, level, seconds):
 
 
 @pytest.mark.parametrize("frequencies", [(440,), (697, 1209), (425,)], ids=["a tone", "a key", "busy"])
-def test_tones_have_no_words(english, frequencies):
-    time = np.arange(2 * RATE) / RATE
+@pytest.mark.parametrize("seconds", [0.5, 0.8, 2.0])
+def test_tones_have_no_words(english, frequencies, seconds):
+    time = np.arange(seconds * RATE) / RATE
     sound = sum(0.2 * np.sin(2 * np.pi * f * time) for f in frequencies).astype(np.float32)
     transcript = english.transcribe(sound, (), NEVER)
     assert (transcript.text, transcript.language, transcript.confidence) == ("", "", 0.0)
@@ -119,6 +120,8 @@ def test_a_loop_gets_a_second_look_by_the_stock_path(english, prompts, monkeypat
         (Decoded("Please wait.", -0.2, 0.02), False, False),
         (Decoded("Please wait.", -0.2, 0.95), False, False),
         (Decoded("Thank you.", -0.9, 0.8), True, False),
+        (Decoded("Beep Beep Beep Beep Be", -0.3, 0.8), True, False),
+        (Decoded("No, no, no!", -0.3, 0.1), False, False),
         (Decoded(". . . . . .", -0.1, 0.1), True, False),
         (Decoded("", -0.1, 0.1), True, False),
         (Decoded("well " * 60, -0.1, 0.1), False, True),

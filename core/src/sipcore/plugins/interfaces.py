@@ -34,6 +34,7 @@ class Provider(Generic[ConfigT, EngineT]):
     Args:
         name: its name in settings (``llm = "qwen"``, ``[llm.qwen]``).
         config: a pydantic model with ``extra="forbid"``; ``config()`` must work unless a setting has no sane default.
+            A method ``models()`` on it names the models that must be on the machine before ``open`` (`NeedsModels`).
         open: loads and warms up the engine on the application's exit stack; fails early, with a clear message.
         api: the version of the plugin API that it was written for.
     """

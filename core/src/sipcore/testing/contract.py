@@ -7,7 +7,8 @@ A plugin's test module subclasses one and names what is under test::
         settings = {"voice": "loud"}
 
 The suite registers the module as the plugin manager would, fetches the models that the settings name, opens the
-engine once a class and tries it. A subclass may override the fixtures ``provider`` and ``engine``.
+engine once a class and tries it. A subclass may override the fixtures ``provider`` and ``engine``, each of scope
+``class`` and a class method, as here.
 """
 
 from __future__ import annotations

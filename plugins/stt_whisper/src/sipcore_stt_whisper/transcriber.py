@@ -23,10 +23,12 @@ SLACK = 0.4
 FRAMES_A_SECOND = 100
 LONGEST = 448
 LOOP_RATIO = 2.4
-"""Text that compresses better than this repeats itself."""
-NO_SPEECH = 0.6
+"""Text that compresses better than this repeats itself; where there is no speech, this is enough:"""
+BEEP_RATIO = 1.2
+NO_SPEECH = 0.5
+"""The model's own probability that nobody speaks; prompts lie below 0.3, noise and tones above 0.55."""
 UNSURE = -0.7
-"""Mean log probability of a token below which, without speech, text is invented; speech lies above -0.4."""
+"""Mean log probability of a token below which, without speech, text is invented; prompts lie above -0.4."""
 GARBLED = -1.0
 
 Abandoned = Callable[[], bool]
@@ -50,17 +52,20 @@ class Decoded:
 
     @property
     def is_invented(self) -> bool:
-        """Whether this is what Whisper says to noise: unsure words where it hears no speech, or no word at all."""
+        """Whether this is what Whisper says to noise: no word at all, or unsure or beeping ones where nobody speaks."""
         if not any(letter.isalnum() for letter in self.text):
             return True
-        return self.no_speech > NO_SPEECH and self.log_probability < UNSURE
+        return self.no_speech > NO_SPEECH and (self.log_probability < UNSURE or self._repetition > BEEP_RATIO)
 
     @property
     def is_doubtful(self) -> bool:
         """Whether the stock path should have a second look: it loops, or hardly believes its own words."""
+        return self.cut or self._repetition > LOOP_RATIO or self.log_probability < GARBLED
+
+    @property
+    def _repetition(self) -> float:
         encoded = self.text.encode()
-        repeats = len(encoded) / max(1, len(zlib.compress(encoded)))
-        return self.cut or repeats > LOOP_RATIO or self.log_probability < GARBLED
+        return len(encoded) / len(zlib.compress(encoded))
 
 
 class Transcriber:
