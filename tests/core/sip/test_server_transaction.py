@@ -7,18 +7,23 @@ from sipcore.sip.parser import parse_message
 from sipcore.sip.server_transaction import ServerTransaction
 from sipcore.sip.transaction import State
 
+REQUESTS = {}
+"""What came first, by the transaction's id: the transaction itself forgets it."""
+
 
 def start(message, method="INVITE", **arguments):
-    return ServerTransaction(parse_message(message(method)), **arguments)
+    transaction = ServerTransaction(parse_message(message(method)), **arguments)
+    REQUESTS[id(transaction)] = transaction.request
+    return transaction
 
 
 def send(transaction, status, now):
-    transaction.send(Response.to_request(transaction.request.headers, status, tag="b"), now)
+    transaction.send(Response.to_request(REQUESTS[id(transaction)].headers, status, tag="b"), now)
     return [data.split()[1] for data in transaction.take_outbox()]
 
 
 def again(transaction, now, method=None):
-    request = transaction.request
+    request = REQUESTS[id(transaction)]
     if method:
         request = type(request)(request.headers, b"", method, request.uri)
     passed = transaction.receive(request, now)
@@ -107,6 +112,15 @@ def test_only_one_final_response_is_possible(message, first, second):
     send(transaction, first, 0.0)
     with pytest.raises(LocalProtocolError, match="after a final response"):
         send(transaction, second, 0.1)
+
+
+def test_an_answered_transaction_keeps_only_what_it_repeats(message):
+    transaction = start(message, "OPTIONS")
+    transaction.owner = object()
+    send(transaction, 200, 0.0)
+    assert (transaction.tag, transaction.owner) == ("b", None)
+    assert transaction.request.method == "OPTIONS"
+    assert len(transaction.request.headers) == 0
 
 
 def test_over_a_reliable_transport_nothing_is_sent_again_or_absorbed(message):

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sipcore.sip.timers import TimerQueue, TimerValues
+from sipcore.sip.timers import MIN_COMPACTION, TimerQueue, TimerValues
 
 
 class Alarm:
@@ -43,6 +43,18 @@ def test_a_changed_mind_is_respected():
     assert queue.pop_due(0.5) is alarm
     alarm.deadline = None
     queue.update(alarm)
+    assert queue.next_timeout() is None
+
+
+def test_what_needs_no_waking_any_more_is_not_kept():
+    queue = TimerQueue()
+    alarms = [Alarm(float(number + 1)) for number in range(10 * MIN_COMPACTION)]
+    for alarm in alarms:
+        queue.update(alarm)
+        if alarm is not alarms[7]:
+            alarm.deadline = None
+    assert len(queue._heap) <= MIN_COMPACTION
+    assert queue.pop_due(99.0) is alarms[7]
     assert queue.next_timeout() is None
 
 

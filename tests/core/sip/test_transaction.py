@@ -3,7 +3,7 @@
 import pytest
 from sipcore.sip.client_transaction import INVITE_CLIENT, NON_INVITE_CLIENT
 from sipcore.sip.server_transaction import INVITE_SERVER, NON_INVITE_SERVER
-from sipcore.sip.timers import DEFAULT_TIMERS
+from sipcore.sip.timers import DEFAULT_TIMERS, Timer
 from sipcore.sip.transaction import Input, State, Transaction
 
 
@@ -22,6 +22,15 @@ def test_a_machine_must_say_what_its_states_arm():
     )
     with pytest.raises(NotImplementedError):
         transaction._run(Input.REQUEST, 0.0)
+
+
+def test_a_discarded_transaction_is_silent():
+    transaction = Transaction({}, State.TRYING, DEFAULT_TIMERS, reliable=False)
+    transaction._arm(Timer.F, 1.0, 0.0)
+    assert transaction.next_timeout() == 1.0
+    transaction.discard()
+    assert transaction.is_terminated
+    assert transaction.next_timeout() is None
 
 
 def test_what_a_table_does_not_name_changes_nothing():

@@ -91,6 +91,17 @@ def test_the_number_of_transactions_is_bounded(layer, message):
     assert len(layer) == 3
 
 
+def test_the_oldest_answered_requests_make_room(layer, message):
+    waiting, *answered = (receive(layer, message(branch="z9hG4bK" + branch, number=int(branch))) for branch in "123")
+    for transaction in answered:
+        respond(layer, transaction, 200)
+    assert receive(layer, message(branch="z9hG4bK4", number=4)) is not None
+    assert answered[0].is_terminated
+    assert not waiting.is_terminated
+    assert not answered[1].is_terminated
+    assert len(layer) == 3
+
+
 def test_responses_find_our_request(layer, message):
     request = parse_message(message())
     owner = object()

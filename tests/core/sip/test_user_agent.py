@@ -142,7 +142,7 @@ def test_a_flood_of_nonsense_is_reported_sparingly(pair):
 
 def test_too_many_transactions_get_503_without_state(message):
     bob = UserAgent(UserAgentSettings(BOB, max_transactions=1, retry_after=7))
-    bob.receive_datagram(message("OPTIONS"), ALICE, 0.0)
+    bob.receive_datagram(message(body=b"v=0\r\n"), ALICE, 0.0)
     bob.datagrams_to_send()
     for _ in range(2):
         bob.receive_datagram(message("OPTIONS", branch="z9hG4bKtwo", number=2), ALICE, 0.0)

@@ -45,9 +45,8 @@ class Callee:
         if invite is None:
             raise RefusedRequestError("CANCEL of nothing", 481)
         session = invite.owner
-        tag = session.tag if isinstance(session, Session) else context.token()
-        context.respond(transaction, 200, now, tag=tag)
-        if invite.is_answered or not isinstance(session, Session):
+        context.respond(transaction, 200, now, tag=session.tag if isinstance(session, Session) else invite.tag)
+        if not isinstance(session, Session):
             return
         if session.offer is invite:
             context.withdraw_offer(session, now)
@@ -95,9 +94,10 @@ class Callee:
         """Answer an INVITE or re-INVITE with 200 and expect its ACK."""
         context = self._context
         fields = [*context.dialog_fields(transaction.request), *headers]
+        sequence = transaction.request.cseq.number
         response = context.respond(transaction, 200, now, tag=session.tag, headers=fields, body=body)
         session.unacknowledged = UnacknowledgedAnswer(
-            bytes(response), transaction.destination, transaction.request.cseq.number, now, context.settings.timers
+            bytes(response), transaction.destination, sequence, now, context.settings.timers
         )
         context.timers.update(session)
 

@@ -35,7 +35,8 @@ class UserAgentSettings:
         user: the user part of our Contact, and of From when invite() names no caller.
         product: our User-Agent and Server.
         max_sessions: above, an INVITE gets 503.
-        max_transactions: of peers, at a time; above, a new request gets 503.
+        max_transactions: of peers, at a time; above, the oldest answered ones are forgotten early, or if there is none
+            a new request gets 503.
         retry_after: seconds that such a peer should wait.
         timers: T1, T2, T4.
     """

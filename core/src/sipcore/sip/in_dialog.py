@@ -44,13 +44,13 @@ class InDialog:
         return CAPABILITIES if transaction.request.method == "OPTIONS" else []
 
     def _receive_bye(self, transaction: ServerTransaction, session: Session, now: float) -> None:
-        context = self._context
+        context, bye = self._context, transaction.request
         context.respond(transaction, 200, now)
         if session.state is SessionState.INVITED:
-            self._callee.withdraw(session, now, transaction.request.headers.get("Reason") or "")
+            self._callee.withdraw(session, now, bye.headers.get("Reason") or "")
             return
         context.withdraw_offer(session, now)
-        context.end(session, "hangup", transaction.request)
+        context.end(session, "hangup", bye)
 
     def _receive_offer(self, transaction: ServerTransaction, session: Session, now: float) -> None:
         """Let one offer in at a time (§14.2, RFC 3311 §5.2; RFC 5407 §3.1.4 before the ACK)."""
@@ -71,8 +71,9 @@ class InDialog:
         """Answer a re-INVITE or UPDATE with 200."""
         holder, transaction = self._offer_of(session)
         if transaction.request.method == "INVITE":
+            is_late = not transaction.request.body
             self._callee.accept(holder, transaction, body, now, headers)
-            holder.reports_ack = not transaction.request.body
+            holder.reports_ack = is_late
         else:
             fields = [*self._context.dialog_fields(transaction.request), *headers]
             self._context.respond(transaction, 200, now, headers=fields, body=body)

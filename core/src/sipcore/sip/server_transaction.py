@@ -40,19 +40,23 @@ NON_INVITE_SERVER: Table = {
 class ServerTransaction(Transaction):
     """A peer's request, until it is answered and cannot come again.
 
+    Once it is answered it only repeats and absorbs: then ``request`` keeps its method alone and ``owner`` is None, so
+    that thousands may wait for their timers. ``tag`` is the To tag of the response.
+
     Args:
         request: as it came first, its Via stamped; not ACK.
         values: T1, T2, T4.
         reliable: over TCP or TLS.
     """
 
-    __slots__ = ("request",)
+    __slots__ = ("request", "tag")
 
     def __init__(self, request: Request, values: TimerValues = DEFAULT_TIMERS, *, reliable: bool = False) -> None:
         is_invite = request.method == "INVITE"
         table, state = (INVITE_SERVER, State.PROCEEDING) if is_invite else (NON_INVITE_SERVER, State.TRYING)
         super().__init__(table, state, values, reliable=reliable)
         self.request = request
+        self.tag = ""
 
     @property
     def is_answered(self) -> bool:
@@ -77,6 +81,10 @@ class ServerTransaction(Transaction):
             event = Input.SUCCESS if response.is_success else Input.FAILURE
         if not self._run(event, now, bytes(response)):
             raise LocalProtocolError(f"{response.status} after a final response to {self.request.method}")
+        if self.is_answered:
+            self.tag = response.to.tag or ""
+            self.request = Request(method=self.request.method)
+            self.owner = None
 
     def _enter(self, state: State, now: float) -> None:
         values = self._values

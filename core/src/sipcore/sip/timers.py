@@ -50,6 +50,10 @@ DEFAULT_TIMERS = TimerValues()
 """The RFC's own values."""
 
 
+MIN_COMPACTION = 1_024
+"""Entries of a queue that are not worth tidying up."""
+
+
 class Timed(Protocol):
     """Something that wants to be woken."""
 
@@ -70,6 +74,7 @@ class TimerQueue(Generic[T]):
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, T]] = []
         self._serial = count()
+        self._limit = MIN_COMPACTION
 
     def update(self, item: T) -> None:
         """Note when ``item`` wants to be woken now; call it after everything that may change that."""
@@ -77,6 +82,14 @@ class TimerQueue(Generic[T]):
         if deadline is not None and (item.scheduled is None or deadline < item.scheduled):
             item.scheduled = deadline
             heapq.heappush(self._heap, (deadline, next(self._serial), item))
+            if len(self._heap) > self._limit:
+                self._compact()
+
+    def _compact(self) -> None:
+        """Drop the entries of items that need no waking any more, before they fill the memory."""
+        self._heap = [entry for entry in self._heap if entry[2].scheduled == entry[0] and entry[2].next_timeout()]
+        heapq.heapify(self._heap)
+        self._limit = max(MIN_COMPACTION, 2 * len(self._heap))
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline; None when nothing waits."""

@@ -65,7 +65,7 @@ _REPEATING = (Timer.A, Timer.E, Timer.G)
 class Transaction:
     """A machine that runs a table. What the table does not name leaves it as it is.
 
-    ``key`` and ``destination`` are the transaction layer's notes, ``owner`` is its user's.
+    ``key``, ``merge_key`` and ``destination`` are the transaction layer's notes, ``owner`` is its user's.
 
     Args:
         table: state and input to next state and actions.
@@ -83,6 +83,7 @@ class Transaction:
         "_values",
         "destination",
         "key",
+        "merge_key",
         "outbox",
         "owner",
         "scheduled",
@@ -94,6 +95,7 @@ class Transaction:
         self.outbox: list[bytes] = []
         self.scheduled: float | None = None
         self.key: Key = ()
+        self.merge_key: Key | None = None
         self.destination: Address = ("", 0)
         self.owner: object = None
         self._table = table
@@ -146,6 +148,12 @@ class Transaction:
     def _enter(self, state: State, now: float) -> None:
         """Disarm the timers of the state just left, arm those of ``state``."""
         raise NotImplementedError
+
+    def discard(self) -> None:
+        """End at once, without a word."""
+        self.state = State.TERMINATED
+        self._sent = b""
+        self._disarm()
 
     def _disarm(self) -> None:
         self._deadlines.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from sipcore.errors import RemoteProtocolError
 from sipcore.sip.client_transaction import ClientTransaction
@@ -11,6 +12,9 @@ from sipcore.sip.server_transaction import ServerTransaction
 from sipcore.sip.timers import DEFAULT_TIMERS, TimerQueue, TimerValues
 from sipcore.sip.transaction import Action, Address, Key, Transaction
 from sipcore.sip.values import Via
+
+EVICTION_SEARCH = 32
+"""How many transactions are looked at for one to forget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class TransactionLayer:
     """All transactions of one user agent.
 
     Args:
-        limit: server transactions at a time; above, a new request raises RemoteProtocolError (503).
+        limit: server transactions at a time; above, the oldest answered ones are forgotten before their time.
         values: T1, T2, T4.
     """
 
@@ -66,7 +70,7 @@ class TransactionLayer:
         """Take a request other than ACK; returns its transaction when it is new, None when it was met before.
 
         Raises:
-            RemoteProtocolError: too many transactions already (503).
+            RemoteProtocolError: too many requests that are not answered yet (503).
         """
         key = server_key(request, request.method)
         transaction = self._servers.get(key)
@@ -75,14 +79,30 @@ class TransactionLayer:
             self._flush(transaction)
             return None
         if len(self._servers) >= self._limit:
-            raise RemoteProtocolError("too many transactions", 503)
+            self._evict()
         transaction = ServerTransaction(request, self._values)
         transaction.key = key
+        transaction.merge_key = _merge_key(request)
         transaction.destination = response_address(request.via, source)
         self._servers[key] = transaction
-        if (merge_key := _merge_key(request)) is not None:
-            self._merges.setdefault(merge_key, key)
+        if transaction.merge_key is not None:
+            self._merges.setdefault(transaction.merge_key, key)
         return transaction
+
+    def _evict(self) -> None:
+        """Make room: forget the oldest answered request, which only waits for copies that are late.
+
+        Raises:
+            RemoteProtocolError: of the oldest ones none is answered (503).
+        """
+        for key in list(islice(self._servers, EVICTION_SEARCH)):
+            transaction = self._servers[key]
+            if transaction.is_answered:
+                transaction.discard()
+                self._flush(transaction)
+                return
+            self._servers[key] = self._servers.pop(key)
+        raise RemoteProtocolError("too many transactions", 503)
 
     def receive_ack(self, ack: Request, now: float) -> bool:
         """Take an ACK; returns whether it ended here, because it acknowledges a 3xx to 6xx."""
@@ -99,8 +119,7 @@ class TransactionLayer:
 
     def is_merged(self, transaction: ServerTransaction) -> bool:
         """Whether the same request came by another way already (§8.2.2.2)."""
-        merge_key = _merge_key(transaction.request)
-        return merge_key is not None and self._merges.get(merge_key) != transaction.key
+        return transaction.merge_key is not None and self._merges.get(transaction.merge_key) != transaction.key
 
     def respond(self, transaction: ServerTransaction, response: Response, now: float) -> None:
         """Send a response through its transaction."""
@@ -170,9 +189,8 @@ class TransactionLayer:
             self._timers.update(transaction)
         elif isinstance(transaction, ServerTransaction):
             self._servers.pop(transaction.key, None)
-            merge_key = _merge_key(transaction.request)
-            if merge_key is not None and self._merges.get(merge_key) == transaction.key:
-                del self._merges[merge_key]
+            if transaction.merge_key is not None and self._merges.get(transaction.merge_key) == transaction.key:
+                del self._merges[transaction.merge_key]
         else:
             self._clients.pop(transaction.key, None)
 
