@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import time
 
 import anyio
 import pytest
@@ -123,19 +124,43 @@ async def test_what_cannot_be_sent_fails_at_once():
         assert (await expect(alice, SessionRejected)).status == 503
 
 
-async def test_a_closed_port_or_a_strange_error_kills_nobody():
+def closed_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(LOCAL)
+        return gone.getsockname()
+
+
+@pytest.mark.skipif(udp._ERROR_QUEUE is None, reason="this system reports no ICMP errors")
+async def test_a_call_to_a_closed_port_fails_at_once():
     async with SipEndpoint(LOCAL) as alice, SipEndpoint(LOCAL) as bob:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-            gone.bind(LOCAL)
-            nowhere = gone.getsockname()
-        lost = alice.invite(TARGET, body=SDP, destination=nowhere)
+        for _ in range(3):
+            alice.invite(TARGET, body=SDP, destination=closed_port())
+            alice.invite(TARGET, body=SDP, destination=bob.address)
+            await expect(bob, InvitationReceived)
+            assert (await expect(alice, SessionRejected)).status == 503
+        before = time.process_time()
+        await anyio.sleep(0.2)
+        assert time.process_time() - before < 0.1
+
+
+@pytest.mark.skipif(udp._ERROR_QUEUE is None, reason="this system reports no ICMP errors")
+async def test_an_icmp_error_for_one_peer_loses_no_message_to_another():
+    async with SipEndpoint(LOCAL) as alice, SipEndpoint(LOCAL) as bob:
+        alice.invite(TARGET, body=SDP, destination=closed_port())
+        time.sleep(0.01)
+        alice.invite(TARGET, body=SDP, destination=bob.address)
+        with anyio.fail_after(0.3):
+            assert isinstance(await expect(bob, InvitationReceived), InvitationReceived)
+        assert (await expect(alice, SessionRejected)).status == 503
+
+
+async def test_an_error_without_return_is_a_loss_like_any_other():
+    async with SipEndpoint(LOCAL) as alice, SipEndpoint(LOCAL) as bob:
         alice.fail(OSError(errno.ECONNREFUSED, "refused"))
         udp._Protocol(alice).error_received(RuntimeError("no OSError"))
-        await anyio.sleep(0.05)
-        assert alice.agent.active_sessions == 1
-        alice.cancel(lost)
         alice.invite(TARGET, body=SDP, destination=bob.address)
         await expect(bob, InvitationReceived)
+        assert alice.agent.active_sessions == 1
 
 
 async def test_events_end_when_the_endpoint_closes():

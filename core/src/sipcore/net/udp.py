@@ -27,6 +27,9 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes that we ask the kernel to hold while the loop is busy."""
 
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EMSGSIZE, errno.EACCES, errno.EPERM, errno.EINVAL}
+_ERROR_QUEUE: int | None = getattr(socket, "MSG_ERRQUEUE", None)
+_IP_RECVERR = 11
+_IPV6_RECVERR = 25
 
 
 class SipEndpoint:
@@ -50,17 +53,19 @@ class SipEndpoint:
         self._is_closed = False
         self._agent: UserAgent | None = None
         self._transport: asyncio.DatagramTransport | None = None
+        self._socket: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sending_to: Address | None = None
+        self._was_refused = False
         self._unreachable: list[Address] = []
 
     async def __aenter__(self) -> Self:
         """Bind the port; ConfigError when that is not possible."""
         self._loop = asyncio.get_running_loop()
         _check_advertised(self._settings.address[0])
-        bound = _bind(self._bind)
-        transport, _ = await self._loop.create_datagram_endpoint(lambda: _Protocol(self), sock=bound)
+        self._socket = _bind(self._bind)
+        transport, _ = await self._loop.create_datagram_endpoint(lambda: _Protocol(self), sock=self._socket)
         self._transport = transport
         host, port = self._settings.address
         self._settings = replace(self._settings, address=(host, port or self.address[1]))
@@ -162,8 +167,18 @@ class SipEndpoint:
         self._flush()
 
     def fail(self, error: OSError) -> None:
-        """Take an error from the socket: what cannot be sent at all has failed, all else is a loss like any other."""
-        if self._sending_to is not None and error.errno in _UNREACHABLE:
+        """Take an error from the socket: what cannot be sent, or was returned by ICMP, has failed (RFC 3261 §18.4).
+
+        The socket gives an ICMP error to whatever it does next, which may be the sending to another peer.
+        """
+        returned = [] if self._socket is None else _take_returned(self._socket)
+        self._unreachable += returned
+        if self._sending_to is None:
+            if returned and self._agent is not None:
+                self._flush()
+        elif returned:
+            self._was_refused = True
+        elif error.errno in _UNREACHABLE:
             self._unreachable.append(self._sending_to)
 
     def _now(self) -> float:
@@ -188,8 +203,10 @@ class SipEndpoint:
         for datagram in self.agent.datagrams_to_send():
             if self._on_message is not None:
                 self._on_message("out", datagram.data, datagram.destination)
-            self._sending_to = datagram.destination
+            self._sending_to, self._was_refused = datagram.destination, False
             self._transport.sendto(datagram.data, datagram.destination)
+            if self._was_refused:
+                self._transport.sendto(datagram.data, datagram.destination)
             self._sending_to = None
 
     def _set_alarm(self) -> None:
@@ -237,11 +254,33 @@ def _bind(address: Address) -> socket.socket:
     udp.settimeout(0)
     try:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        _report_icmp(udp)
         udp.bind(address)
     except OSError as error:
         udp.close()
         raise ConfigError(_explain(error, host, port)) from error
     return udp
+
+
+def _report_icmp(udp: socket.socket) -> None:
+    """Ask for ICMP errors (ip(7), IP_RECVERR), where the system has them."""
+    if _ERROR_QUEUE is not None and udp.family == socket.AF_INET6:
+        udp.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+    elif _ERROR_QUEUE is not None:
+        udp.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+
+
+def _take_returned(udp: socket.socket) -> list[Address]:
+    """Return where the datagrams went that ICMP says never arrived, and empty the socket's error queue."""
+    destinations: list[Address] = []
+    while _ERROR_QUEUE is not None:
+        try:
+            _, _, _, address = udp.recvmsg(0, 0, _ERROR_QUEUE)
+        except OSError:
+            break
+        if address:
+            destinations.append((address[0], address[1]))
+    return destinations
 
 
 def _explain(error: OSError, host: str, port: int) -> str:
