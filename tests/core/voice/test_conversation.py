@@ -2,6 +2,7 @@
 
 import pytest
 from sipcore.audio.frame import AudioFrame
+from sipcore.errors import CallEndedError
 from sipcore.plugins import Message, TranscriptMade, TurnFinished
 from sipcore.testing.clock import VirtualTimeLoop
 from sipcore.testing.fakes import FakeCall, FakeLLM, FakeSTT, FakeTTS, FakeVAD, loud, quiet
@@ -146,6 +147,17 @@ async def test_a_failing_model_is_apologised_for_and_the_call_goes_on(caplog):
 async def test_the_caller_hanging_up_in_the_middle_of_a_reply_ends_everything():
     talk = await Talk([quiet(1), loud(1), quiet(1)], replies=["word " * 100]).run()
     assert talk.turns == []
+
+
+async def test_a_call_that_ends_while_it_is_answered_is_no_failure(caplog):
+    talk = Talk([quiet(1), loud(1), quiet(5)])
+
+    async def played(position):
+        raise CallEndedError("the caller hung up")
+
+    talk.call.played = played
+    await talk.run()
+    assert talk.said == [("caller", "question")] and not caplog.records
 
 
 async def test_audio_of_a_voice_with_another_rate_is_resampled():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from sipcore.audio.frame import AudioFrame
+from sipcore.errors import CallEndedError
 from sipcore.plugins.interfaces import LLM, STT, TTS, CallHandle, Delta, Message, Speech, Transcript, TurnTiming
 from sipcore.plugins.text import sentences
 from sipcore.voice.assistant import Assistant
@@ -78,17 +79,30 @@ class Turn:
         self._announce()
 
     async def run(self) -> None:
-        """Transcribe, think and speak; returns when the caller has heard all of it, or there was nothing to answer."""
+        """Transcribe, think and speak; returns when the caller has heard all of it, or there was nothing to answer.
+
+        Raises:
+            CallEndedError: the call ended meanwhile.
+        """
         self.transcript = await self.engines.stt.transcribe(Speech(self.audio, self._languages()))
         self._note(transcript=anyio.current_time())
         messages = self.history.messages(self.transcript.text)
         self._announce()
         if self.transcript.text:
+            await self._answer(messages)
+        await self._committed.wait()
+
+    async def _answer(self, messages: Sequence[Message]) -> None:
+        try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._note_first_packet)
                 await self._reply(messages)
                 tasks.cancel_scope.cancel()
-        await self._committed.wait()
+        except ExceptionGroup as group:
+            ended, failed = group.split(CallEndedError)
+            if ended is not None and failed is None:
+                raise CallEndedError("the call ended while it was answered") from group
+            raise
 
     async def _reply(self, messages: Sequence[Message]) -> None:
         async with self.engines.llm.reply(messages) as deltas:
