@@ -85,7 +85,6 @@ class MediaChannel:
         self._clearing = anyio.Lock()
         self._stops = 0
         self._clears = 0
-        self._answered_clear = -1
         self._shift = 0
         self._early: deque[MediaEvent] | None = deque(maxlen=EVENTS_WAITING)
         self._listeners: set[_Events] = set()
@@ -231,12 +230,12 @@ class MediaChannel:
                 self._stops += 1
                 self._pulse()
                 async with self._playing:
-                    upto = self._written()
-                    self._tell(Clear(self._handle, upto))
-                    while self._answered_clear != upto:
+                    ticket = self._stops
+                    self._tell(Clear(self._handle, ticket, self._written()))
+                    while self._clears < ticket:
                         await self.wake()
                         self._check()
-                    return upto + self._shift
+                    return self._written() + self._shift
         raise MediaError(f"the media engine did not answer within {CLEAR_SECONDS:g} s")
 
     def send_digits(self, digits: str) -> None:
@@ -293,10 +292,9 @@ class MediaChannel:
         match answer:
             case Happened(event=event):
                 self._deliver(event)
-            case Cleared(upto=upto, sent=sent):
+            case Cleared(ticket=ticket, upto=upto, sent=sent):
                 self._shift = sent - upto
-                self._answered_clear = upto
-                self._clears += 1
+                self._clears = ticket
             case Closed(statistics=statistics):
                 self.statistics = statistics
                 self._end_with("the call's audio is closed")

@@ -253,9 +253,9 @@ class Engine:
                 self._connect(command)
             case Record():
                 self._record(command)
-            case Clear():
-                call = self._calls[command.handle]
-                self._pipe.tell(Cleared(call.handle, command.upto, self._outbound.clear(call.row, command.upto)))
+            case Clear(handle=handle, ticket=ticket, upto=upto):
+                sent = self._outbound.clear(self._calls[handle].row, upto)
+                self._pipe.tell(Cleared(handle, ticket, upto, sent))
             case SendDigits():
                 self._send_digits(command)
             case _:
@@ -263,9 +263,10 @@ class Engine:
 
     def _open(self, command: Open) -> None:
         try:
-            if not self._free_rows:
-                raise NoPortsFreeError("as many calls as may be are up")
             peer = Peer(self._pool.acquire())
+            if not self._free_rows:
+                self._pool.release(peer.pair)
+                raise NoPortsFreeError(f"{len(self._calls)} calls are up, as many as max_calls allows")
         except SipcoreError as error:
             self._pipe.tell(Refused(command.handle, str(error), ports=isinstance(error, NoPortsFreeError)))
             return
@@ -295,6 +296,15 @@ class Engine:
         if call.phase < 0:
             call.phase = min(range(PHASES), key=lambda phase: len(self._phases[phase]))
             self._phases[call.phase] = np.sort(np.append(self._phases[call.phase], call.row))
+        self._take_early(call)
+
+    def _take_early(self, call: _Call) -> None:
+        now = time.monotonic()
+        early, call.peer.early = call.peer.early, []
+        for datagram in early:
+            notable = self._inbound.take_one(call.row, datagram, now)
+            if notable is not None:
+                self._note(notable, now)
 
     def _record(self, command: Record) -> None:
         row = self._calls[command.handle].row
@@ -319,12 +329,14 @@ class Engine:
         recorded = self._recorder.stop(call.row)
         self._outbound.close(call.row)
         self._reception.remove(call.peer.pair.rtp)
-        call.peer.close()
+        statistics = self._statistics(call, recorded)
         self._pool.release(call.peer.pair)
         self._free_rows.append(call.row)
-        self._pipe.tell(Closed(call.handle, self._statistics(call, recorded)))
+        self._pipe.tell(Closed(call.handle, statistics))
 
     def _statistics(self, call: _Call, recorded: float) -> MediaStatistics:
+        call.peer.visit_door(silent_for=0.0, expects=call.expects)
+        call.peer.close()
         receiver = self._inbound.close(call.row)
         return MediaStatistics(
             packets_sent=int(self._outbound.sent[call.row]),

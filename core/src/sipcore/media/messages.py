@@ -145,9 +145,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Drop what was queued before ring position ``upto``. Answered by `Cleared`."""
+    """Drop what was queued before ring position ``upto``. Answered by `Cleared` with the same ticket."""
 
     handle: int
+    ticket: int
     upto: int
 
 
@@ -199,6 +200,7 @@ class Cleared:
     """What was queued before ring position ``upto`` is dropped; ``sent`` samples had really been sent."""
 
     handle: int
+    ticket: int
     upto: int
     sent: int
 

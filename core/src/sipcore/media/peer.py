@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from sipcore.errors import MediaError, RemoteProtocolError
 from sipcore.media.messages import Address
 from sipcore.media.ports import PortPair
+from sipcore.media.sockets import DATAGRAM_SIZE
 from sipcore.rtp.packet import RtpPacket
 
 MOVE_SILENCE = 2.0
 """Seconds that the known source must be silent before another one is followed."""
-DOOR_BATCH = 8
+DOOR_BATCH = 32
 """Packets looked at in one visit to the door."""
+EARLY_PACKETS = 2
+"""Packets that the peer sent before the signalling told of it: so many, the newest, are kept."""
 DRAIN_LIMIT = 1000
 """Packets thrown away at most when a socket is pointed at a peer."""
-_DOOR_BUFFER = 8192
+_DOOR_BUFFER = 32768
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Peer:
         """Packets of strangers, dropped."""
         self.address: Address | None = None
         """Where packets go."""
+        self.early: list[bytes] = []
+        """Packets of the peer that came before `connect`; the caller takes them."""
         self._signalled: Address | None = None
         self._hosts: frozenset[str] = frozenset()
         self._door: socket.socket | None = None
@@ -91,7 +97,7 @@ class Peer:
         stranger: Address | None = None
         for _ in range(DOOR_BATCH):
             try:
-                data, source = self._door.recvfrom(2048)
+                data, source = self._door.recvfrom(DATAGRAM_SIZE)
             except OSError:
                 break
             address = (str(source[0]), int(source[1]))
@@ -126,12 +132,12 @@ class Peer:
         return here == expected
 
     def _point(self, address: Address) -> None:
-        """Connect to an address; what others sent before is thrown away."""
+        """Connect to an address; what others sent before is thrown away, the peer's own latest packets are kept."""
         rtp = self.pair.rtp
         rtp.connect(address)
         self.address = address
         self._candidate = None
-        _drain(rtp)
+        self.early = _drain(rtp, address)
         if self._door is None:
             self._door = _second_socket(rtp, self._bound)
 
@@ -148,14 +154,18 @@ def names_no_one(remote: Address) -> bool:
         raise MediaError(f"{remote[0]} is no IP address: the SDP's c= line must hold one") from error
 
 
-def _drain(rtp: socket.socket) -> None:
+def _drain(rtp: socket.socket, address: Address) -> list[bytes]:
+    kept: deque[bytes] = deque(maxlen=EARLY_PACKETS)
     for _ in range(DRAIN_LIMIT):
         try:
-            rtp.recv(1)
+            data, source = rtp.recvfrom(DATAGRAM_SIZE)
         except BlockingIOError:
-            return
+            break
         except OSError:
             continue
+        if source[:2] == address:
+            kept.append(data)
+    return list(kept)
 
 
 def _second_socket(rtp: socket.socket, bound: Any) -> socket.socket:
