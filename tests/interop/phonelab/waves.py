@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phonelab.lab import SHARED
+from phonelab.lab import ROOT, SHARED
 
 RATE = 8000
+SPEECH = ROOT / "tests" / "vectors" / "speech"
 Samples = NDArray[np.int16]
 
 
@@ -36,13 +37,13 @@ def babble(seed: int, seconds: float) -> Samples:
     return (sound / np.abs(sound).max() * 20000).astype(np.int16)
 
 
-def prompts() -> list[tuple[Path, str]]:
-    """Spoken prompts with their words, as others recorded them."""
-    index = SHARED / "speech" / "index.tsv"
-    if not index.exists():
-        return []
-    with index.open(encoding="utf-8") as lines:
-        return [(SHARED / "speech" / row["file"], row["text"]) for row in csv.DictReader(lines, delimiter="\t")]
+def prompt(name: str) -> tuple[Samples, str]:
+    """A spoken prompt, recorded by others, and its words."""
+    with (SPEECH / "index.tsv").open(encoding="utf-8") as lines:
+        words = {row["file"]: row["text"] for row in csv.DictReader(lines, delimiter="\t")}
+    samples, rate = read(SPEECH / f"{name}.wav")
+    assert rate == RATE
+    return samples, words[f"{name}.wav"]
 
 
 def silence(seconds: float) -> Samples:
