@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ def main(arguments: list[str]) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    _take_files()
     pipe, memory = int(arguments[0]), int(arguments[1])
     shape = EngineShape.from_arguments(arguments[2:])
     arena = Arena(memory, shape.arena)
@@ -35,6 +37,13 @@ def main(arguments: list[str]) -> None:
     gc.collect()
     gc.freeze()
     engine.run()
+
+
+def _take_files() -> None:
+    """A call has three sockets and a recording: take all descriptors that we may."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _take_priority() -> None:
