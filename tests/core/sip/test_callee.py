@@ -105,6 +105,35 @@ def test_a_cancel_after_a_refusal_before_any_session_changes_nothing(pair, messa
     assert ok.status == 200
 
 
+def test_a_cancelled_re_invite_leaves_its_session_alone(invited, message):
+    invited.bob.answer(invited.session.session, SDP, 0.0)
+    tag = invited.from_bob()[0].to.tag
+    invited.feed_bob(message("ACK", to_tag=tag))
+    fields = {"to_tag": tag, "number": 2, "branch": "z9hG4bKtwo"}
+    invited.feed_bob(message(body=SDP, **fields))
+    assert [m.status for m in invited.feed_bob(message("CANCEL", **fields))] == [200, 487]
+    assert invited.bob.active_sessions == 1
+
+
+def test_an_ack_frees_a_bye_and_confirms_a_late_offer(invited, message):
+    session = invited.session.session
+    invited.bob.answer(session, SDP, 0.0)
+    tag = invited.from_bob()[0].to.tag
+    invited.feed_bob(message("ACK", to_tag=tag, branch="z9hG4bKa"))
+    for number in (2, 3):
+        fields = {"to_tag": tag, "number": number}
+        invited.feed_bob(message(branch=f"z9hG4bK{number}", body=b"" if number == 2 else SDP, **fields))
+        invited.bob.accept_offer(session, SDP, 0.0)
+        if number == 3:
+            invited.bob.bye(session, 0.0)
+        sent = invited.feed_bob(message("ACK", branch=f"z9hG4bKa{number}", **fields))
+    assert [m.method for m in sent if hasattr(m, "method")] == ["BYE"]
+    events = []
+    while (event := invited.bob.next_event()) is not None:
+        events.append(type(event).__name__)
+    assert events == ["SessionConfirmed", "OfferReceived", "SessionConfirmed", "OfferReceived"]
+
+
 def test_a_cancel_of_nothing_gets_481(pair, message):
     (gone,) = pair.feed_bob(message("CANCEL"))
     assert gone.status == 481

@@ -29,6 +29,7 @@ def test_order_and_spelling_are_kept():
 def test_content_length_stays_where_it_is():
     headers = Headers([("l", "7"), ("A", "1")])
     assert headers.encode(12) == "l: 12\r\nA: 1\r\n"
+    assert headers.encode(12) == "l: 12\r\nA: 1\r\n"
 
 
 @pytest.mark.parametrize("line", ["Foobar roobar", "", ": x", "a b: c", "Via", "\u00fc: x", "X: a\rb", "X: a\nb"])
@@ -70,6 +71,10 @@ def test_lists_are_split_over_lines_but_not_in_quotes_and_brackets():
     assert split_list("a") == ["a"]
 
 
+def test_a_comma_inside_an_open_list_ends_an_item():
+    assert split_list("a , b;c,<d>") == ["a", "b;c", "<d>"]
+
+
 @pytest.mark.parametrize("value", ["a,,b", ",", "a,", 'a,"b', "a,<b"])
 def test_a_broken_list_is_refused(value):
     with pytest.raises(RemoteProtocolError):
@@ -80,6 +85,8 @@ def test_a_repeated_field_is_found():
     headers = Headers([("t", "1"), ("X", "1"), ("X", "2"), ("To", "2")])
     assert headers.find_repeated(frozenset({"to", "from"})) == "to"
     assert headers.find_repeated(frozenset({"from"})) is None
+    assert Headers([("To", "1")]).find_repeated(frozenset({"to"})) is None
+    assert repr(headers).startswith("Headers(")
 
 
 def test_headers_are_equal_when_their_fields_are():

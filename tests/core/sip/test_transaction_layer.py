@@ -82,6 +82,11 @@ def test_a_request_by_two_ways_is_merged(layer, message):
     assert not layer.is_merged(receive(layer, message(branch="z9hG4bKfour")))
 
 
+def test_what_belongs_to_no_transaction_is_sent_too(layer):
+    layer.send(b"ACK", SOURCE)
+    assert [(datagram.data, datagram.destination) for datagram in layer.datagrams_to_send()] == [(b"ACK", SOURCE)]
+
+
 def test_the_number_of_transactions_is_bounded(layer, message):
     for branch in "123":
         receive(layer, message(branch="z9hG4bK" + branch))

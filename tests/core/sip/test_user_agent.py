@@ -165,6 +165,25 @@ def test_a_response_with_two_vias_is_not_for_us(pair, message):
     assert pair.bob.next_event().reason == "a 200 with more than one Via"
 
 
+def test_a_call_with_everything_in_it(pair):
+    session = pair.call()
+    pair.alice.transport_failed(("192.0.2.99", 5060), pair.wire.now)
+    pair.bob.receive_datagram(b"nonsense", ALICE, pair.wire.now)
+    invitation = pair.event(InvitationReceived).session
+    for agent, of in ((pair.alice, session), (pair.bob, invitation)):
+        for use in (agent.accept_offer, agent.refuse_offer):
+            with pytest.raises(LocalProtocolError, match="no offer"):
+                use(of, 488, pair.wire.now)
+    with pytest.raises(LocalProtocolError):
+        pair.alice.cancel(session, pair.wire.now)
+    with pytest.raises(LocalProtocolError):
+        pair.bob.reject(invitation, 486, pair.wire.now)
+    pair.alice.bye(session, pair.wire.now)
+    pair.alice.transport_failed(BOB, pair.wire.now)
+    pair.wire.settle()
+    assert pair.event(SessionEnded, ALICE).cause == "error"
+
+
 def test_provisional_responses_to_a_bye_change_nothing(pair):
     session = pair.call()
     pair.alice.bye(session, pair.wire.now)
