@@ -55,7 +55,7 @@ async def run_demo(as_json: bool) -> int:
         settings = demo_settings(Path(scratch), Path.cwd() / "recording")
         chosen = plan(settings, manager)
         if chosen.models:
-            console.print("Fetching what the demo needs (once; about 700 MB)")
+            console.print(f"Fetching what the demo needs, once: {', '.join(chosen.models)}", markup=False)
             await anyio.to_thread.run_sync(pull_with_bars, chosen.models, console)
         with setup_logging(settings, Path(scratch) / "demo.log", terminal=False):
             report = await hold_call(settings, chosen, console)

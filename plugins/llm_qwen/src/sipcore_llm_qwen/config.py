@@ -26,7 +26,7 @@ class Config(BaseModel, extra="forbid"):
     slots: int = Field(default=4, ge=1, le=64)
     """Replies that are written at once; more wait for their turn."""
     threads: int | None = Field(default=None, ge=1, le=256)
-    """Threads that compute; by default the physical cores, but for one where there are more than two."""
+    """Threads that compute; by default the physical cores but one, at least one."""
     nice: int = Field(default=5, ge=0, le=19)
     """How far the model stands back behind the media engine, as ``nice`` counts."""
     max_tokens: int = Field(default=160, ge=1, le=32_768)

@@ -80,17 +80,16 @@ class LlamaChat:
         """
         async with self._loading:
             if self._server is None:
-                # A thread of its own: those of the engine, which it starts, inherit its priority.
-                loader = ThreadPoolExecutor(1, "llama-load", initializer=partial(stand_back, self._config.nice))
-                try:
-                    server = await asyncio.wrap_future(loader.submit(load_server, self._path, self._config))
-                finally:
-                    loader.shutdown(wait=False)
-                prefix = [Message("system", self._config.prefix)] if self._config.prefix else []
-                first = _cleaned([*prefix, Message("user", "Hello?")])
-                await asyncio.wrap_future(self._pool.submit(server.write, first, self._goes_on, max_tokens=1))
-                self._server = server
+                self._server = await self._load()
             return self._server
+
+    async def _load(self) -> LlamaServer:
+        # A thread of its own: those of the engine, which it starts, inherit its priority.
+        loader = ThreadPoolExecutor(1, "llama-load", initializer=partial(stand_back, self._config.nice))
+        try:
+            return await asyncio.wrap_future(loader.submit(load_server, self._path, self._config))
+        finally:
+            loader.shutdown(wait=False)
 
     def close(self) -> None:
         """Stop all replies and let the model go. Blocks until they have stopped."""

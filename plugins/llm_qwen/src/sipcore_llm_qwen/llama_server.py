@@ -88,7 +88,9 @@ class LlamaServer:
 
 
 def load_server(path: Path, config: Config) -> LlamaServer:
-    """Load a model. Seconds; the GIL is held meanwhile, so that no other Python runs.
+    """Load a model and let it read its first prompt: the settings' prefix, if they have one.
+
+    Takes seconds, and holds the GIL for most of them, so that no other Python runs.
 
     Raises:
         PluginError: llama.cpp cannot load it.
@@ -104,15 +106,20 @@ def load_server(path: Path, config: Config) -> LlamaServer:
     params.n_threads_http = 1
     params.verbosity = SILENT
     params.ui = params.endpoint_slots = False
+    params.warmup = False  # the first prompt does it, without the GIL
     with TemporaryDirectory(prefix="sipcore-llama-") as private:
         # It always listens for HTTP: here, on a socket that is gone with its folder, so that nobody can connect.
         params.hostnames = [f"{private}/http.sock"]
         try:
-            return LlamaServer(xllamacpp.Server(params), config)
+            server = LlamaServer(xllamacpp.Server(params), config)
         except RuntimeError as error:
             raise PluginError(
                 f"llama.cpp cannot load {path}: {error} Is it whole, and of a kind that this llama.cpp knows?"
             ) from error
+    # Never skipped: a server that is let go before its loop has run waits for that loop for ever.
+    prefix = [Message("system", config.prefix)] if config.prefix else []
+    server.write([*prefix, Message("user", "Hello?")], lambda _: True, max_tokens=1)
+    return server
 
 
 def _text(chunk: Mapping[str, Any]) -> str:
