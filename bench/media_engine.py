@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -94,7 +95,8 @@ class Bench:
             pin(process.pid, 1)
             await process.stdout.receive()
             result = await self.load(calls, process.pid)
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
         return Run(**result)
 
     async def engine(self, calls: int, *, record: bool) -> Run:
@@ -133,13 +135,16 @@ class Bench:
         return run
 
     async def most(self, variant: str, first: Run) -> int:
-        """The most calls held, to a few percent: from what the first run's cost lets hope downwards."""
-        hope = 20_000 / first.cost_us
-        for share in (0.95, 0.85, 0.75, 0.6):
-            calls = int(hope * share) // 50 * 50
-            if calls <= first.calls or (await self.run(variant, calls)).held:
-                return max(calls, first.calls) if first.held else 0
-        return first.calls if first.held else 0
+        """The most calls held, in steps: upwards to what the first run's cost lets hope for."""
+        held = first.calls if first.held else 0
+        for share in (0.45, 0.65, 0.85):
+            calls = int(20_000 / first.cost_us * share) // 50 * 50
+            if calls <= held:
+                continue
+            if not (await self.run(variant, calls)).held:
+                break
+            held = calls
+        return held
 
 
 def note(text: str) -> None:

@@ -117,7 +117,7 @@ class Engine:
         self._inbound = Inbound(slots, self._reception.datagrams)
         self._outbound = Outbound(arena)
         self._failures: deque[tuple[int, str]] = deque()
-        self._recorder = Recorder(lambda handle, reason: self._failures.append((handle, reason)))
+        self._recorder = Recorder(slots, lambda handle, reason: self._failures.append((handle, reason)))
         self._free_rows = deque(range(slots))
         self._calls: dict[int, _Call] = {}
         self._by_row: dict[int, _Call] = {}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sipcore.audio.codec import Codec
 from sipcore.audio.g711 import PCMA, PCMA_DECODING, PCMU, PCMU_DECODING
 from sipcore.errors import MediaError
+from sipcore.media.frames import FrameRings
 from sipcore.rtp.jitter import FRAME, RING_SAMPLES, WINDOW, JitterBuffer
 from sipcore.rtp.packet import HEADER_SIZE
 from sipcore.rtp.receiver import COUNTERS, StreamReceiver
@@ -28,7 +29,6 @@ CODEC_NUMBERS: Mapping[str, int] = {"PCMU": 1, "PCMA": 2}
 """Codecs in tables of numbers; 0 is none."""
 _DECODING = np.concatenate([np.zeros(256, np.int16), PCMU_DECODING, PCMA_DECODING])
 _PACKET = HEADER_SIZE + FRAME
-_OFFSETS = np.arange(FRAME)
 
 Ints = NDArray[np.int64]
 
@@ -62,7 +62,7 @@ class Inbound:
         self._longs = datagrams.view(">u4")
         self._codecs = np.zeros((slots, 128), np.uint8)
         self._rings = np.zeros((slots, RING_SAMPLES), np.int16)
-        self._ring = self._rings.reshape(-1)
+        self._frames = FrameRings(self._rings)
         self._sequence = {name: np.zeros(slots, np.int64) for name in SequenceTracker.STATE}
         self._buffer = {name: np.zeros(slots, np.int64) for name in JitterBuffer.STATE}
         self._jitter = np.zeros(slots, np.float64)
@@ -144,15 +144,12 @@ class Inbound:
         gets = state["gets"][rows] + 1
         late_gets = state["late_gets"][rows]
         careful = started & ((gets >= WINDOW) | (state["surplus"][rows] > 0))
-        where = self._places(rows, play)
-        frames = self._ring[where]
+        frames = self._frames.read(rows, play)
         plain = started & ~careful
-        if plain.all():
-            self._ring[where] = 0
-            touched = rows
-        else:
-            self._ring[where[plain]] = 0
+        touched = rows
+        if not plain.all():
             touched, play, low, gets, late_gets = rows[plain], play[plain], low[plain], gets[plain], late_gets[plain]
+        self._frames.write(touched, play, 0)
         state["play"][touched] = play + FRAME
         state["low"][touched] = low
         state["gets"][touched] = gets
@@ -203,7 +200,7 @@ class Inbound:
         self._buffer["late_gets"][rows] = -1
         self.last[rows] = now
         codes = head[:, HEADER_SIZE:_PACKET] + (codec.astype(np.uint16) << 8)[:, None]
-        self._ring[self._places(rows, position)] = _DECODING[codes]
+        self._frames.write(rows, position, _DECODING[codes])
         return plain
 
     def _note_sequence(self, rows: NDArray[np.intp], ahead: Ints) -> None:
@@ -221,10 +218,6 @@ class Inbound:
         jitter = self._jitter[rows]
         self._jitter[rows] = np.where(before >= 0, jitter + (difference - jitter) / 16.0, jitter)
         self._transit[rows] = transit
-
-    def _places(self, rows: NDArray[np.intp], positions: Ints) -> NDArray[np.intp]:
-        """Return where the FRAME samples from each position lie in the flat ring, shape (n, FRAME)."""
-        return (rows * RING_SAMPLES)[:, None] + (positions[:, None] + _OFFSETS & RING_SAMPLES - 1)
 
     def _load(self, row: int, receiver: StreamReceiver) -> None:
         _load(receiver.sequence, self._sequence, row)

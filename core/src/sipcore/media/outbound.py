@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipcore.audio.g711 import PCMA_ENCODING, PCMA_SILENCE, PCMU_ENCODING, PCMU_SILENCE
+from sipcore.media.frames import FrameRings
 from sipcore.media.inbound import CODEC_NUMBERS, Ints
 from sipcore.media.ring import Arena, Cursor
 from sipcore.rtp.dtmf import EventPacket, event_packets
@@ -40,7 +41,7 @@ class Outbound:
     def __init__(self, arena: Arena) -> None:
         slots = arena.shape.slots
         self._arena = arena
-        self._queues = arena.outbound.reshape(-1)
+        self._queues = FrameRings(arena.outbound)
         self._packets = np.zeros((slots, HEADER_SIZE + FRAME), np.uint8)
         self._words = self._packets.view(">u2")
         self._longs = self._packets.view(">u4")
@@ -134,9 +135,7 @@ class Outbound:
         playing = np.flatnonzero(counts)
         if not len(playing):
             return counts
-        capacity = self._arena.shape.outbound_samples
-        at = (read[playing, None] + _OFFSETS) % capacity + (rows[playing] * capacity)[:, None]
-        frames = self._queues[at]
+        frames = self._queues.read(rows[playing], read[playing])
         taken = counts[playing]
         if taken.min() < FRAME:
             frames[taken[:, None] <= _OFFSETS] = 0

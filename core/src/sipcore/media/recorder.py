@@ -26,13 +26,11 @@ _MODE = 0o600
 
 @dataclass(slots=True)
 class _Recording:
-    """One file, and the block that is being filled: int16, shape (BLOCK_FRAMES · FRAME, channels)."""
+    """One file and how far it is written."""
 
     handle: int
     path: str
     channels: int
-    block: NDArray[np.int16]
-    filled: int = 0
     queued: int = 0
     written: int = 0
     samples: int = 0
@@ -44,12 +42,18 @@ class _Recording:
 class Recorder:
     """Writes the recordings of all calls.
 
+    The blocks being filled lie in one array, a row a call: both sides of a frame are stored for all calls at once.
+
     Args:
+        slots: calls.
         report: called with a channel's handle and the reason when its recording fails; from the writing thread.
     """
 
-    def __init__(self, report: Callable[[int, str], None]) -> None:
+    def __init__(self, slots: int, report: Callable[[int, str], None]) -> None:
         self._report = report
+        self._blocks = np.zeros((slots, BLOCK_FRAMES, FRAME, 2), np.int16)
+        self._filled = np.zeros(slots, np.intp)
+        self._on = np.zeros(slots, np.bool_)
         self._recordings: dict[int, _Recording] = {}
         self._jobs: queue.SimpleQueue[tuple[_Recording, bytes | None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -65,32 +69,32 @@ class Recorder:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="recordings", daemon=True)
             self._thread.start()
-        recording = _Recording(handle, path, channels, np.zeros((BLOCK_FRAMES * FRAME, channels), np.int16))
-        self._recordings[row] = recording
+        recording = self._recordings[row] = _Recording(handle, path, channels)
+        self._on[row] = True
+        self._filled[row] = 0
         self._jobs.put((recording, b""))
 
     def add(self, rows: NDArray[np.intp], heard: NDArray[np.int16], sent: NDArray[np.int16]) -> None:
         """Take one tick's frames of the calls in ``rows``, both int16, shape (n, FRAME)."""
         if not self._recordings:
             return
-        for index, row in enumerate(rows.tolist()):
-            recording = self._recordings.get(row)
-            if recording is None or recording.failed:
-                continue
-            at = recording.filled * FRAME
-            recording.block[at : at + FRAME, 0] = heard[index]
-            if recording.channels == 2:
-                recording.block[at : at + FRAME, 1] = sent[index]
-            recording.filled += 1
-            if recording.filled == BLOCK_FRAMES:
-                self._flush(recording)
+        chosen = np.flatnonzero(self._on[rows])
+        if len(chosen) < len(rows):
+            rows, heard, sent = rows[chosen], heard[chosen], sent[chosen]
+        filled = self._filled[rows]
+        self._blocks[rows, filled, :, 0] = heard
+        self._blocks[rows, filled, :, 1] = sent
+        self._filled[rows] = filled + 1
+        for row in rows[filled + 1 == BLOCK_FRAMES].tolist():
+            self._flush(row)
 
     def stop(self, row: int) -> float:
         """End a call's recording; return its length in seconds."""
-        recording = self._recordings.pop(row, None)
-        if recording is None:
+        if row not in self._recordings:
             return 0.0
-        self._flush(recording)
+        self._flush(row)
+        self._on[row] = False
+        recording = self._recordings.pop(row)
         self._jobs.put((recording, None))
         return recording.samples / SAMPLE_RATE
 
@@ -102,17 +106,18 @@ class Recorder:
             self._jobs.put(None)
             self._thread.join(timeout)
 
-    def _flush(self, recording: _Recording) -> None:
-        if recording.failed or not recording.filled:
+    def _flush(self, row: int) -> None:
+        recording = self._recordings[row]
+        count = int(self._filled[row])
+        self._filled[row] = 0
+        if recording.failed or not count:
             return
         if recording.queued - recording.written >= BACKLOG_BLOCKS:
             self._fail(recording, f"the disk of {recording.path} does not keep up")
             return
         recording.queued += 1
-        count = recording.filled * FRAME
-        recording.samples += count
-        recording.filled = 0
-        self._jobs.put((recording, recording.block[:count].tobytes()))
+        recording.samples += count * FRAME
+        self._jobs.put((recording, self._blocks[row, :count, :, : recording.channels].tobytes()))
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
