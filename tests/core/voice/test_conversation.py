@@ -2,7 +2,7 @@
 
 import pytest
 from sipcore.audio.frame import AudioFrame
-from sipcore.errors import CallEndedError
+from sipcore.errors import CallEndedError, PluginError
 from sipcore.plugins import Message, TranscriptMade, TurnFinished
 from sipcore.testing.clock import VirtualTimeLoop
 from sipcore.testing.fakes import FakeCall, FakeLLM, FakeSTT, FakeTTS, FakeVAD, loud, quiet
@@ -48,6 +48,19 @@ async def test_a_model_that_can_reads_the_prompt_before_the_first_call():
     llm = Warm(["x"])
     await Pipeline(Assistant(prompt="P", greeting="Hi."), Engines(FakeSTT([]), llm, FakeTTS()), FakeVAD()).warm_up()
     assert llm.asked == [[Message("system", "P"), Message("assistant", "Hi."), Message("user", "Hello?")]]
+
+
+async def test_a_voice_that_is_not_there_is_told_before_the_first_call():
+    class NoSuchVoice(FakeTTS):
+        def synthesize(self, text, voice):
+            if voice.name:
+                raise PluginError(f"no voice is called {voice.name!r}")
+            return super().synthesize(text, voice)
+
+    assistant = Assistant(prompt="P", voices={"de": "nobody"})
+    pipeline = Pipeline(assistant, Engines(FakeSTT([]), FakeLLM(["x"]), NoSuchVoice()), FakeVAD())
+    with pytest.raises(PluginError, match="nobody"):
+        await pipeline.warm_up()
 
 
 async def test_a_question_is_answered():

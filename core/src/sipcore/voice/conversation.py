@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import anyio
@@ -35,8 +36,15 @@ class Pipeline:
         self._vad = vad
 
     async def warm_up(self) -> None:
-        """Let the language model read what every conversation begins with, if it can."""
+        """Call every voice, and let the language model read what every conversation begins with, if it can.
+
+        Raises:
+            PluginError: a voice is not there, as far as its engine can tell before it speaks.
+        """
         llm, assistant = self._engines.llm, self._assistant
+        for language in dict.fromkeys((assistant.language, *assistant.voices)):
+            async with self._engines.tts.synthesize(_nothing(), assistant.voice(language)):
+                pass
         if isinstance(llm, WarmsPrompts):
             history = History(assistant.prompt)
             history.add_assistant(assistant.greeting)
@@ -194,6 +202,11 @@ class _Dialogue:
             return
         self._said(heard)
         self._call.report(TurnFinished(self._call.info, turn.said, heard, interrupted, turn.timing))
+
+
+async def _nothing() -> AsyncIterator[str]:
+    for text in ():
+        yield text
 
 
 def _joined(first: AudioFrame | None, second: AudioFrame) -> AudioFrame:
