@@ -30,16 +30,16 @@ from sipcore.plugins.manager import PluginManager
 LOOPBACK = "127.0.0.1"
 PLUGINS = ["stt_whisper", "tts_piper", "vad_silero", "llm_qwen"]
 
-PROMPT = """You are the phone assistant of Miller's Garden Shop. Answer in one short sentence, only from these facts.
-Opening hours: Monday to Saturday, nine to six; closed on Sunday.
-Address: twelve Green Street, beside the station.
-Delivery: free within ten miles, on the next day.
-You are a computer in a demonstration, and you say so when you are asked."""
-GREETING = "Hello, this is the demo assistant of Miller's Garden Shop. How can I help you?"
-FIRST = "When are you open on Saturday?"
-SECOND = "Please tell me everything about your shop."
-INTERRUPTION = "Wait a moment. What is your address?"
-HEAR_BEFORE_INTERRUPTING = 1.5
+PROMPT = """You answer the phone of Miller's Workshop, a demonstration. Reply in one or two short sentences.
+Opening hours: We are open Monday to Friday from nine to five.
+Address: You find us at 12 Mill Street in Springfield, next to the station.
+Company: We are a small family business. We repair chairs, tables and bicycles, and an estimate is free.
+Anything else: A colleague will call you back."""
+GREETING = "Hello, this is Miller's Workshop, a demonstration of sipcore. How can I help you?"
+FIRST = "What are your opening hours?"
+SECOND = "Tell me about your company."
+INTERRUPTION = "Wait a moment. Where can I find you?"
+HEAR_BEFORE_INTERRUPTING = 0.7
 
 
 async def run_demo(as_json: bool) -> int:
@@ -77,6 +77,7 @@ def demo_settings(scratch: Path, recordings: Path) -> Settings:
         "RECORDING_DIR": str(recordings),
         "recording": {"channels": 2},
         "stt": {"whisper": {"model": "tiny.en"}},
+        "llm": {"qwen": {"temperature": 0.0}},
         "assistant": [{"name": "demo", "prompt": PROMPT, "greeting": GREETING}],
     }
     return load_settings(overrides=overrides, environ={}, cwd=scratch)

@@ -1,0 +1,24 @@
+"""All benchmarks, one after the other: ``make bench`` (``python -m bench --quick`` for a look)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHES = ("media_engine", "calls", "stt", "tts", "llm")
+
+
+def main() -> int:
+    """Run each in a process of its own; 1 when one of them failed."""
+    failed: list[str] = []
+    for name in BENCHES:
+        print(f"\n=== {name}", flush=True)
+        command = [sys.executable, str(Path(__file__).with_name(f"{name}.py")), *sys.argv[1:]]
+        if subprocess.run(command, check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
