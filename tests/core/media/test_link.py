@@ -1,9 +1,11 @@
 """The engine over real sockets: what a call's owner gets from it."""
 
+import contextlib
 import os
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -17,20 +19,33 @@ from sipcore.audio.g711 import PCMU_DECODING, PCMU_ENCODING
 from sipcore.audio.tones import sine
 from sipcore.audio.wav import read_audio
 from sipcore.errors import ConfigError, LocalProtocolError, MediaError, NoPortsFreeError
+from sipcore.media import channel as channel_module
+from sipcore.media import link, ring
 from sipcore.media.link import MediaEngine, MediaSettings
 from sipcore.media.messages import (
+    Close,
+    Closed,
     ConnectFailed,
+    Decoder,
     DigitReceived,
     EngineLost,
     FirstPacketReceived,
+    MediaStatistics,
+    Open,
+    Opened,
     PeerMoved,
+    Ready,
     RecordingFailed,
     StrangerHeard,
+    Woken,
+    encode,
 )
+from sipcore.media.process import RunningEngine
 from sipcore.rtp.dtmf import TelephoneEvent, event_packets
 
 pytestmark = pytest.mark.anyio
 TONE = sine(440, 1.0)
+SO_TIMESTAMPNS = 35
 CODED = PCMU_DECODING[PCMU_ENCODING[TONE.view(np.uint16)]]
 
 
@@ -488,7 +503,10 @@ async def test_an_engine_that_is_killed_is_told_and_replaced(ports, phone, tmp_p
 SERVER = """
 import anyio, sys
 from pathlib import Path
+from sipcore.media import channel as channel_module
+from sipcore.media import link, ring
 from sipcore.media.link import MediaEngine, MediaSettings
+from sipcore.media.process import RunningEngine
 
 async def main(start, host, port, path):
     async with MediaEngine(MediaSettings(rtp_port_start=start, rtp_port_end=start + 10)) as engine:
@@ -543,3 +561,148 @@ async def test_a_port_that_another_process_holds_is_skipped(media) -> None:
         other.bind(("127.0.0.1", media.rtp_port_start))
         async with MediaEngine(media) as engine, engine.channel("a") as channel:
             assert channel.port == media.rtp_port_start + 4
+
+
+async def test_a_busy_server_delays_no_packet(ports, phone) -> None:
+    """Bursts of Python on the server's own thread: the kernel's time stamps tell when each packet came."""
+    phone.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    media = MediaSettings(rtp_port_start=ports, rtp_port_end=ports + 10)
+    async with MediaEngine(media) as engine, engine.channel("a") as channel:
+        connect(channel, phone)
+        await channel.play(TONE.tobytes())
+        await anyio.sleep(0.1)
+        for _ in range(10):
+            busy = time.monotonic() + 0.05
+            while time.monotonic() < busy:
+                sum(range(1000))
+            await anyio.sleep(0)
+    stamps = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            _, control, _, _ = phone.socket.recvmsg(2000, 200)
+            seconds, nanoseconds = struct.unpack("@qq", control[0][2])
+            stamps.append(seconds + nanoseconds / 1e9)
+
+    assert len(stamps) >= 25
+    assert np.diff(stamps).max() < 0.06
+
+
+@pytest.fixture
+def silent_engine(ports, monkeypatch):
+    """A link whose engine says that it is ready, and nothing more."""
+    ours, theirs = socket.socketpair()
+
+    @asynccontextmanager
+    async def run(shape, mode):
+        descriptor = ring.create(shape.arena)
+        arena = ring.Arena(descriptor, shape.arena)
+        os.close(descriptor)
+        try:
+            yield RunningEngine(ours, arena, None)
+        finally:
+            ours.close()
+
+    monkeypatch.setattr(link, "run_engine", run)
+    monkeypatch.setattr(link, "RESTART_PAUSES", (60.0,))
+    theirs.send(encode(Ready()))
+    yield MediaEngine(MediaSettings(rtp_port_start=ports, rtp_port_end=ports + 10)), theirs
+    theirs.close()
+
+
+async def test_an_engine_that_does_not_answer_is_no_use(silent_engine, monkeypatch) -> None:
+    monkeypatch.setattr(link, "OPEN_SECONDS", 0.1)
+    monkeypatch.setattr(channel_module, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(channel_module, "CLEAR_SECONDS", 0.1)
+    made, theirs = silent_engine
+    async with made as engine:
+        with pytest.raises(MediaError, match="no channel within"):
+            async with engine.channel("a"):
+                pass
+        theirs.send(encode(Opened(1, 0, 4000)))
+        await anyio.sleep(0.05)
+        assert list(Decoder().feed(theirs.recv(10_000))) == [Open(1), Close(1)]
+
+        theirs.send(encode(Opened(2, 0, 4000)))
+        async with engine.channel("b") as channel:
+            with pytest.raises(MediaError, match="did not answer"):
+                await channel.clear()
+            theirs.send(encode(Woken((0, 1))) + encode(Closed(99, MediaStatistics())))
+            await channel.wake()
+
+
+async def test_an_engine_that_goes_while_a_channel_opens_is_told(silent_engine) -> None:
+    made, theirs = silent_engine
+    async with made as engine:
+
+        async def leave() -> None:
+            await anyio.sleep(0.05)
+            theirs.close()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(leave)
+            with pytest.raises(MediaError, match="is gone"):
+                await engine.channel("a").__aenter__()
+
+
+async def test_commands_wait_for_a_slow_engine_and_one_that_reads_none_is_given_up(silent_engine) -> None:
+    made, theirs = silent_engine
+    codecs = dict.fromkeys(range(96), "PCMU")
+    async with made as engine:
+        theirs.send(encode(Opened(1, 0, 4000)))
+        async with engine.channel("a") as channel:
+            for _ in range(300):
+                channel.connect(("127.0.0.1", 9), payload_type=0, codec="PCMU", receive=codecs)
+            decoder, got = Decoder(), []
+            theirs.settimeout(0.0)
+            while len(got) < 301:
+                with contextlib.suppress(BlockingIOError):
+                    got += decoder.feed(theirs.recv(100_000))
+                await anyio.sleep(0)
+            while not channel.over:
+                channel.connect(("127.0.0.1", 9), payload_type=0, codec="PCMU", receive=codecs)
+            async with channel.events() as events:
+                assert [event async for event in events] == [EngineLost()]
+
+
+async def test_an_engine_that_does_not_start_again_is_tried_again(ports, monkeypatch) -> None:
+    started = link.run_engine
+    attempts = []
+
+    def run(shape, mode):
+        attempts.append(mode)
+        if len(attempts) == 2:
+            raise MediaError("not this time")
+        return started(shape, mode)
+
+    monkeypatch.setattr(link, "run_engine", run)
+    monkeypatch.setattr(link, "RESTART_PAUSES", (0.0,))
+    async with MediaEngine(MediaSettings(rtp_port_start=ports, rtp_port_end=ports + 10)) as engine:
+        os.kill(engine.pid, signal.SIGKILL)
+        await anyio.sleep(0.05)
+        async with engine.channel("a"):
+            assert len(attempts) == 3
+
+
+async def test_while_no_engine_runs_no_channel_opens(ports, monkeypatch) -> None:
+    monkeypatch.setattr(link, "OPEN_SECONDS", 0.1)
+    monkeypatch.setattr(link, "RESTART_PAUSES", (60.0,))
+    async with MediaEngine(MediaSettings(rtp_port_start=ports, rtp_port_end=ports + 10)) as engine:
+        os.kill(engine.pid, signal.SIGKILL)
+        while engine.pid is not None:
+            await anyio.sleep(0.01)
+        with pytest.raises(MediaError, match="no new one is there yet"):
+            await engine.channel("a").__aenter__()
+
+
+async def test_early_events_are_kept_for_the_first_reader(ports, phone) -> None:
+    media = MediaSettings(rtp_port_start=ports, rtp_port_end=ports + 10, mode="thread")
+    async with MediaEngine(media) as engine, engine.channel("a") as channel:
+        connect(channel, phone)
+        phone.send(channel.port)
+        await anyio.sleep(0.2)
+        async with channel.events() as first, channel.events() as second:
+            channel.close()
+            assert [type(event) async for event in first] == [FirstPacketReceived]
+            assert [event async for event in second] == []
+        async with channel.events() as late:
+            assert [event async for event in late] == []

@@ -259,6 +259,8 @@ class MediaEngine:
                 answer = await waiting
         except TimeoutError as error:
             raise MediaError(f"the media engine opened no channel within {OPEN_SECONDS:g} s") from error
+        if connection.lost.is_set():
+            raise MediaError("the media engine is gone")
         if isinstance(answer, Refused):
             raise NoPortsFreeError(answer.reason) if answer.ports else MediaError(answer.reason)
         channel = MediaChannel(
