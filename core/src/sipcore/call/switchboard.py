@@ -13,7 +13,7 @@ from sipcore.call.call import Call, quoted
 from sipcore.call.invitation import CallContext, Invitation
 from sipcore.call.leg import Leg
 from sipcore.call.media_session import MediaSession
-from sipcore.errors import CallEndedError, CallFailedError, NoPortsFreeError, RemoteProtocolError
+from sipcore.errors import CallEndedError, CallFailedError, MediaError, RemoteProtocolError
 from sipcore.media.link import MediaEngine
 from sipcore.net.udp import SipEndpoint
 from sipcore.plugins.interfaces import CallAnswered, CallEnded, CallEvent, CallInfo, CallRang
@@ -55,7 +55,7 @@ class Switchboard:
         self._observe = observe
         self._legs: dict[str, Leg] = {}
         self._tasks = anyio.create_task_group()
-        self._context = CallContext(endpoint, media, address, observe, self._adopt)
+        self._context = CallContext(media, address, observe, self._adopt)
 
     async def __aenter__(self) -> Switchboard:
         await self._tasks.__aenter__()
@@ -92,14 +92,24 @@ class Switchboard:
     def _on(self, event: Event) -> None:
         match event:
             case InvitationReceived():
-                leg = self._legs[event.session] = Leg(event.session)
+                leg = self._legs[event.session] = Leg(event.session, self._endpoint)
                 self._tasks.start_soon(self._invited, event, leg)
             case MessageRefused(source=(host, port), status=status, reason=reason):
                 logger.warning("a message from %s:%d is refused with %d: %s", host, port, status, reason)
             case _:
                 leg = self._legs.get(event.session)
                 if leg is not None:
-                    leg.on_event(event)
+                    self._tell(leg, event)
+
+    def _tell(self, leg: Leg, event: Event) -> None:
+        """Hand an event to its call; one that fails on it ends, and the others notice nothing."""
+        try:
+            leg.on_event(event)
+        except CallEndedError:
+            pass
+        except Exception:
+            logger.exception("session %s: the call ends, for %s failed", leg.session, type(event).__name__)
+            leg.give_up()
 
     # --- incoming
 
@@ -113,7 +123,7 @@ class Switchboard:
             else:
                 await self._answer(invitation)
             invitation.reject(480)
-        except NoPortsFreeError as error:
+        except MediaError as error:
             logger.warning("call %s: refused with 503: %s", info.call_id, error)
             invitation.reject(503, headers=(("Retry-After", str(RETRY_AFTER)),))
         except RemoteProtocolError as error:
@@ -153,28 +163,17 @@ class Switchboard:
             channel = await stack.enter_async_context(self._media.channel(str(target), hosts={destination[0]}))
             media = MediaSession(channel, self._context.address, session_id=channel.port, hosts={destination[0]})
             session = self._endpoint.invite(target, caller=caller, body=media.offer(), destination=destination)
-            leg = self._legs[session] = Leg(session)
+            leg = self._legs[session] = Leg(session, self._endpoint)
             info = CallInfo(session, "outgoing", str(caller or self._endpoint.address), str(target))
             stack.callback(self._forget, leg, info)
-            call = Call(info, leg, media, self._endpoint, self._observe)
+            call = Call(info, leg, media, self._observe)
             leg.on_ringing = _early_media(media, on_ringing)
             self._observe(CallRang(info))
-            try:
-                media.accept(await leg.wait_answered())
-                self._adopt(call)
-                self._observe(CallAnswered(info))
-                yield call
-            except RemoteProtocolError as error:
-                raise CallFailedError(488, f"the answer cannot be used: {error}") from error
-            finally:
-                await self._drop(call, leg)
-
-    async def _drop(self, call: Call, leg: Leg) -> None:
-        if leg.answered.is_set():
-            await call.hang_up()
-        elif not leg.over:
-            self._endpoint.cancel(leg.session)
-            leg.end("cancelled")
+            stack.callback(leg.give_up)
+            _take_answer(media, await leg.wait_answered())
+            self._adopt(call)
+            self._observe(CallAnswered(info))
+            yield call
 
     # --- both
 
@@ -185,6 +184,13 @@ class Switchboard:
         leg.end("bye")
         self._legs.pop(leg.session, None)
         self._observe(CallEnded(info, leg.reason))
+
+
+def _take_answer(media: MediaSession, body: bytes) -> None:
+    try:
+        media.accept(body)
+    except RemoteProtocolError as error:
+        raise CallFailedError(488, f"the answer cannot be used: {error}") from error
 
 
 def _early_media(media: MediaSession, on_ringing: Callable[[int], None]) -> Callable[[int, bytes], None]:
