@@ -57,8 +57,15 @@ async def test_what_was_read_before_need_not_be_read_again(chat: LlamaChat) -> N
 async def test_a_prompt_can_be_read_before_the_call(chat: LlamaChat) -> None:
     read, unread = (Message("system", f"{n}. {SYSTEM.content}") for n in ("One", "Two"))
     await chat.warm([read])
-    warm = await first_token(chat, [read, Message("user", "Hello?")])
-    assert warm < await first_token(chat, [unread, Message("user", "Hello?")]) / 2
+    warm: list[float] = []
+
+    async def call() -> None:
+        warm.append(await first_token(chat, [read, Message("user", "Hello?")]))
+
+    async with anyio.create_task_group() as tasks:  # one on each slot
+        tasks.start_soon(call)
+        tasks.start_soon(call)
+    assert max(warm) < await first_token(chat, [unread, Message("user", "Hello?")]) / 2
 
 
 async def test_the_settings_prompt_is_read_at_start() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -40,9 +41,11 @@ def write(server: LlamaServer, messages: tuple[Message, ...], **options: Any) ->
 
 
 def listening() -> Counter[str]:
-    """All sockets of this machine that somebody could connect to."""
-    found = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[3] == "0A"]
-    return Counter(found + [f"{path}" for path in Path("/tmp").glob("sipcore-llama-*")])
+    """Where somebody could connect to this process."""
+    ours = {str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ports = [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in ours]
+    return Counter([*ports, *(str(path) for path in Path(tempfile.gettempdir()).glob("sipcore-llama-*"))])
 
 
 def test_a_reply_comes_bit_by_bit(server: LlamaServer) -> None:

@@ -23,7 +23,7 @@ class Config(BaseModel, extra="forbid"):
     """A system prompt to read when the model is loaded, so that no caller waits for that."""
     context: int = Field(default=2048, ge=256, le=1_000_000)
     """Tokens that a conversation may have; beyond it the oldest of it is forgotten."""
-    slots: int = Field(default=4, ge=1, le=64)
+    slots: int = Field(default=2, ge=1, le=64)
     """Replies that are written at once; more wait for their turn."""
     threads: int | None = Field(default=None, ge=1, le=256)
     """Threads that compute; by default the physical cores but one, at least one."""

@@ -64,13 +64,13 @@ class LlamaChat:
             reply.stop()
 
     async def warm(self, messages: Sequence[Message]) -> None:
-        """Read a prompt, so that a reply to a conversation that begins with it starts sooner.
+        """Read a prompt into every slot, so that replies to conversations that begin with it start sooner.
 
         Raises:
             PluginError: it cannot be read.
         """
         server = await self.load()
-        await asyncio.wrap_future(self._pool.submit(server.write, _cleaned(messages), self._goes_on, max_tokens=1))
+        await asyncio.wrap_future(self._pool.submit(server.read, _cleaned(messages), self._goes_on))
 
     async def load(self) -> LlamaServer:
         """Return the model, loaded and warm; the first time that takes seconds.
@@ -97,8 +97,7 @@ class LlamaChat:
         self._pool.shutdown(cancel_futures=True)
         self._server = None
 
-    def _goes_on(self, text: str) -> bool:
-        del text
+    def _goes_on(self) -> bool:
         return not self._closing.is_set()
 
 

@@ -19,7 +19,7 @@ from sipcore_llm_qwen.cores import compute_threads
 if TYPE_CHECKING:
     from sipcore_llm_qwen.config import Config
 
-BATCH = 64
+BATCH = 32
 """Prompt tokens read at once. So long one caller's prompt holds up the others' words, and a cancelled one goes on."""
 
 SILENT = 0
@@ -42,13 +42,31 @@ class LlamaServer:
         self._server = server
         self._config = config
 
-    def write(self, messages: Sequence[Message], take: Callable[[str], bool], *, max_tokens: int | None = None) -> None:
+    def read(self, messages: Sequence[Message], goes_on: Callable[[], bool]) -> None:
+        """Read a prompt into every slot, so that whichever a caller gets need not read it again.
+
+        Raises:
+            PluginError: the engine refused it.
+        """
+        for slot in range(self._config.slots):
+            if goes_on():
+                self.write(messages, lambda _: goes_on(), max_tokens=1, slot=slot)
+
+    def write(
+        self,
+        messages: Sequence[Message],
+        take: Callable[[str], bool],
+        *,
+        max_tokens: int | None = None,
+        slot: int | None = None,
+    ) -> None:
         """Write a reply to ``messages``.
 
         Args:
             messages: the conversation so far.
             take: gets each bit of text, and the empty string after each batch of the prompt; False stops the reply.
             max_tokens: tokens in the longest reply; by default as configured.
+            slot: where to write it; by default the free slot that read most of it before.
 
         Raises:
             ContextFullError: the conversation is too long.
@@ -65,15 +83,15 @@ class LlamaServer:
             return not take(_text(chunk))
 
         try:
-            self._server.handle_chat_completions(json.dumps(self._request(messages, max_tokens)), on_line)
+            self._server.handle_chat_completions(json.dumps(self._request(messages, max_tokens, slot)), on_line)
         except RuntimeError as error:
             raise PluginError(f"llama.cpp refused the conversation: {error}") from error
         if failures:
             raise _as_error(failures[0])
 
-    def _request(self, messages: Sequence[Message], max_tokens: int | None) -> Mapping[str, Any]:
+    def _request(self, messages: Sequence[Message], max_tokens: int | None, slot: int | None) -> Mapping[str, Any]:
         config = self._config
-        seed = {} if config.seed is None else {"seed": config.seed}
+        chosen = {"seed": config.seed, "id_slot": slot}
         return {
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "stream": True,
@@ -83,7 +101,7 @@ class LlamaServer:
             "temperature": config.temperature,
             "top_p": config.top_p,
             "chat_template_kwargs": {"enable_thinking": False},
-            **seed,
+            **{name: value for name, value in chosen.items() if value is not None},
         }
 
 
@@ -118,7 +136,7 @@ def load_server(path: Path, config: Config) -> LlamaServer:
             ) from error
     # Never skipped: a server that is let go before its loop has run waits for that loop for ever.
     prefix = [Message("system", config.prefix)] if config.prefix else []
-    server.write([*prefix, Message("user", "Hello?")], lambda _: True, max_tokens=1)
+    server.read([*prefix, Message("user", "Hello?")], lambda: True)
     return server
 
 
