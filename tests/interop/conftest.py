@@ -15,6 +15,7 @@ from phonelab import waves
 from phonelab.lab import SIPCORE, Lab
 from phonelab.program import environment
 from phonelab.server import Server
+from phonelab.words import Listener
 
 MODELS = {"stt": "tiny.en", "tts": "en_US-joe-medium", "vad": "silero-vad", "llm": "smollm2-135m-instruct"}
 
@@ -78,3 +79,10 @@ def models() -> dict[str, str]:
     """The small models, fetched when they are not here yet; settings that name them."""
     subprocess.run([SIPCORE, "models", "pull", *MODELS.values()], check=True, env=environment(), timeout=280)
     return {"SIPCORE_STT__WHISPER__MODEL": MODELS["stt"], "SIPCORE_LLM__QWEN__MODEL": MODELS["llm"]}
+
+
+@pytest.fixture(scope="session")
+def listener(models: dict[str, str]) -> Listener:
+    """Writes down what a phone heard."""
+    assert models
+    return Listener()

@@ -22,13 +22,6 @@ PLAIN_CALLS = 20
 
 
 @pytest.fixture
-def listener(models: Mapping[str, str]) -> Listener:
-    """Ears of our own, to write down what baresip heard."""
-    assert models
-    return Listener()
-
-
-@pytest.fixture
 def assistant(start: Callable[..., Server], tmp_path: Path, models: Mapping[str, str]) -> Callable[..., Server]:
     """A server with the whole pipeline."""
 

@@ -199,8 +199,7 @@ def test_a_repeated_invite_makes_one_call(sip: SipSocket, server: Server):
 
 
 def test_a_silent_peer_does_not_stop_its_call(lab: Lab, server: Server):
-    ear = Ear(lab, server.address, speak=False)
-    assert ear.call().status == 200
-    wait_until(lambda: (ear.hear(), len(ear.packets) >= 25)[1], 2, "packets although none are sent")
-    assert ear.hang_up().status == 200
-    ear.close()
+    with Ear(lab, server.address, speak=False) as ear:
+        assert ear.call().status == 200
+        wait_until(lambda: (ear.hear(), len(ear.packets) >= 25)[1], 2, "packets although none are sent")
+        assert ear.hang_up().status == 200

@@ -1,13 +1,12 @@
 """A server that cannot start says why, in a line a problem, and what to do; one plugin that is broken stops nobody."""
 
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from phonelab.ear import Ear
 from phonelab.lab import LOOPBACK, Lab
-from phonelab.server import Server
+from phonelab.server import PORTS_A_CALL, Server
 
 
 @pytest.fixture
@@ -85,10 +84,9 @@ def test_a_plugin_that_does_not_import_is_told_and_the_rest_run(
     start: Callable[..., Server], lab: Lab, broken_plugin: Path, models: Mapping[str, str]
 ):
     server = start(plugins=None, env={**models, "PYTHONPATH": str(broken_plugin)})
-    ear = Ear(lab, server.address)
-    assert ear.call().status == 200
-    ear.hang_up()
-    ear.close()
+    with Ear(lab, server.address) as ear:
+        assert ear.call().status == 200
+        assert ear.hang_up().status == 200
     told = [line for line in server.lines("llm_broken") if "a_module_that_nobody_has" in line]
     print("\n".join(told))
     assert len(told) == 1, server.log
@@ -141,17 +139,10 @@ def test_settings_that_are_no_toml(refused: Callable[..., str]):
 
 def test_a_port_of_the_range_that_another_program_holds_is_skipped(start: Callable[..., Server], lab: Lab):
     server = start(calls=2)
-    with lab.udp_socket(server.rtp_port) as held:
-        assert isinstance(held, socket.socket)
-        ear = Ear(lab, server.address)
-        answer = ear.call()
-        assert answer.status == 200 and answer.rtp[1] == server.rtp_port + 4
-        second = Ear(lab, server.address)
-        assert second.call().status == 503
-        ear.hang_up()
-        for one in (ear, second):
-            one.close()
-    third = Ear(lab, server.address)
-    assert third.call().status == 200
-    third.hang_up()
-    third.close()
+    with Ear(lab, server.address) as first, Ear(lab, server.address) as second:
+        with lab.udp_socket(server.rtp_port):
+            answer = first.call()
+            assert answer.status == 200 and answer.rtp[1] == server.rtp_port + PORTS_A_CALL
+            assert second.call().status == 503
+        assert second.call_again().status == 200
+        assert first.hang_up().status == 200 and second.hang_up().status == 200

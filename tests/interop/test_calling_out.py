@@ -1,6 +1,8 @@
 """``sipcore call`` calls baresip: it plays, records, sends digits, and its exit status tells how it went."""
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,9 @@ from phonelab import waves
 from phonelab.baresip import Baresip
 from phonelab.lab import LOOPBACK, Lab
 from phonelab.phone import Phone
+from phonelab.server import Server
 from phonelab.wire import SipSocket, parse
+from phonelab.words import Listener, word_error_rate
 
 
 def test_play_and_record_are_heard_whole(lab: Lab, tmp_path: Path, alice: waves.Samples, bob: waves.Samples):
@@ -28,6 +32,32 @@ def test_play_and_record_are_heard_whole(lab: Lab, tmp_path: Path, alice: waves.
     assert theirs.median >= 35 and theirs.lost == 0 and theirs.slips <= 1
     result = json.loads(phone.lines("{")[-1])
     assert result["answered"] is True and result["status"] == 200 and 7.0 <= result["seconds"] <= 8.5
+
+
+def test_what_it_says_is_heard_as_words(lab: Lab, tmp_path: Path, bob: waves.Samples, listener: Listener):
+    sentence = "The parcel arrives on Monday morning."
+    with Baresip(lab, tmp_path / "bob", np.concatenate([bob, waves.silence(20)]), "bob", answers=True) as callee:
+        callee.wait_ready()
+        with Phone(lab, tmp_path / "phone", callee.uri, "--say", sentence) as phone:
+            status = phone.wait_end(60)
+        callee.wait_call_over(2)
+        callee.quit()
+    heard = listener.write_down(callee.heard())
+    print(f"said {sentence!r}, heard {heard!r}")
+    assert status == 0, phone.log
+    assert word_error_rate(sentence, heard) <= 0.2
+
+
+def test_the_command_that_the_server_prints_works(start: Callable[..., Server], lab: Lab, tmp_path: Path):
+    server = start()
+    hello = waves.write(tmp_path / "hello.wav", waves.voice("alice"))
+    (line,) = re.findall(r"from here: +sipcore call (.*)", server.log)
+    target, *options = line.replace("hello.wav", str(hello)).replace("--duration 20", "--duration 7").split()
+    with Phone(lab, tmp_path / "phone", target, *options) as phone:
+        assert phone.wait_end(20) == 0, phone.log
+    heard = waves.compare(waves.voice("alice"), waves.read(tmp_path / "phone" / "heard.wav")[0])
+    print(f"the echo of it: {heard}")
+    assert heard.median >= 30 and heard.lost == 0
 
 
 def test_digits_arrive(lab: Lab, tmp_path: Path, bob: waves.Samples):

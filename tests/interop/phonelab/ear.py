@@ -105,12 +105,25 @@ class Ear:
         self._sound = sound[: len(sound) // SAMPLES * SAMPLES]
         self.far_end: tuple[str, int] | None = None
 
+    def __enter__(self) -> Ear:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def call(self, seconds: float = 5.0) -> Answer:
         """Call; the final response. From 200 on it speaks when its `Ears` say so."""
         self.answer = self.dialog.call(sdp(self.port), seconds=seconds)
         if self.answer.status == 200:
             self.far_end = self.answer.rtp
         return self.answer
+
+    def call_again(self) -> Answer:
+        """After a refusal: a new call."""
+        self.dialog = self.sip.dialog()
+        return self.call()
 
     def hang_up(self) -> Answer:
         """BYE. A BYE of the far end that crosses it does not count as its answer."""

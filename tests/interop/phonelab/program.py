@@ -174,6 +174,12 @@ def holdings(pid: int) -> Holdings:
     )
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has had so far, its threads' too."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs (a zombie does not)."""
     try:

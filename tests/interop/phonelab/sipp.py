@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ class Sipp(Program):
         rate: calls a second.
         talk: seconds of each call.
         together: how many at once, at most.
+        audio: whether it sends any.
         options: further options.
     """
 
@@ -63,6 +65,7 @@ class Sipp(Program):
         rate: float,
         talk: float = 3.0,
         together: int = 0,
+        audio: bool = True,
         options: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True)
@@ -70,6 +73,8 @@ class Sipp(Program):
         sound.write_bytes(ulaw(waves.voice("alice")))
         steps = folder / f"{scenario}.xml"
         text = (SCENARIOS / steps.name).read_text(encoding="utf-8")
+        if not audio:
+            text = re.sub(r"<nop>.*</nop>", "", text, flags=re.DOTALL)
         steps.write_text(text.replace("{SOUND}", str(sound)), encoding="utf-8")
         self._statistics = folder / "statistics.csv"
         at_once = together or round(rate * (talk + 2)) + 2
