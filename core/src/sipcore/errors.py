@@ -34,6 +34,13 @@ class CallEndedError(SipcoreError):
     """The call that was spoken to is over."""
 
 
+def is_call_ended(error: BaseException) -> bool:
+    """Whether ``error`` says that the call is over, and nothing else: also as a group of such errors."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_call_ended, error.exceptions))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+    return isinstance(error, CallEndedError)
+
+
 class CallFailedError(SipcoreError):
     """An outgoing call was not answered.
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
+from anyio.streams.memory import MemoryObjectSendStream
 
 from sipcore.audio.frame import AudioFrame
 from sipcore.call.leg import Leg
@@ -15,7 +16,6 @@ from sipcore.call.media_session import MediaSession
 from sipcore.errors import CallEndedError, LocalProtocolError, MediaError, RemoteProtocolError
 from sipcore.media.messages import DigitReceived as DigitHeard
 from sipcore.media.messages import EngineLost, MediaEvent, MediaStatistics, RecordingFailed, StrangerHeard
-from sipcore.net.udp import SipEndpoint
 from sipcore.plugins.interfaces import CallEvent, CallInfo, DigitReceived, Stream
 from sipcore.sip.message import Request
 
@@ -31,7 +31,6 @@ class Call:
         info: who calls whom.
         leg: its SIP side.
         media: its audio.
-        endpoint: where its SIP messages go.
         observe: told of every event.
     """
 
@@ -40,19 +39,17 @@ class Call:
         info: CallInfo,
         leg: Leg,
         media: MediaSession,
-        endpoint: SipEndpoint,
         observe: Callable[[CallEvent], None],
     ) -> None:
         self._info = info
         self._leg = leg
         self._media = media
         self._channel = media.channel
-        self._endpoint = endpoint
         self._observe = observe
-        self._digit_listeners: set[Callable[[str], None]] = set()
+        self._digit_listeners: set[MemoryObjectSendStream[str]] = set()
         leg.on_offer = self._on_offer
         leg.on_late_answer = self._on_late_answer
-        leg.on_end = self._channel.close
+        leg.on_end = self._on_end
 
     # --- what a conversation sees
 
@@ -72,21 +69,16 @@ class Call:
 
     @asynccontextmanager
     async def digits(self) -> AsyncGenerator[AsyncIterable[str], None]:
-        """The keys that the far end presses, from now on."""
+        """The keys that the far end presses, from now on. Ends with the call."""
         send, receive = anyio.create_memory_object_stream[str](DIGITS_WAITING)
-
-        def heard(digit: str) -> None:
-            try:
-                send.send_nowait(digit)
-            except anyio.WouldBlock:
-                logger.warning("nobody reads the digits of call %s: %s is dropped", self._info.call_id, digit)
-
-        self._digit_listeners.add(heard)
         with send, receive:
+            self._digit_listeners.add(send)
+            if self.over:
+                send.close()
             try:
                 yield receive
             finally:
-                self._digit_listeners.discard(heard)
+                self._digit_listeners.discard(send)
 
     async def play(self, audio: AudioFrame) -> float:
         """Queue audio; the position of its end, in seconds."""
@@ -106,15 +98,17 @@ class Call:
             return await self._channel.clear() / self.sample_rate
 
     async def send_digits(self, digits: str) -> None:
-        """Send telephone events."""
+        """Send telephone events.
+
+        Raises:
+            MediaError: the far end takes none.
+        """
         with self._while_up():
             self._channel.send_digits(digits)
 
     async def hang_up(self, reason: str = "") -> None:
         """End the call with BYE, the reason in a Reason header (RFC 3326); does not wait for the answer."""
-        if not self._leg.over:
-            self._endpoint.bye(self._leg.session, f'SIP;text="{quoted(reason)}"' if reason else "")
-            self._leg.end("bye")
+        self._leg.hang_up(f'SIP;text="{quoted(reason)}"' if reason else "")
 
     def report(self, event: CallEvent) -> None:
         """Tell the observers."""
@@ -143,7 +137,8 @@ class Call:
 
     def record(self, path: Path, channels: int) -> None:
         """Record to a WAV file: the far end (1 channel), or far end left and us right (2)."""
-        self._channel.record(path, channels=channels)
+        with self._while_up():
+            self._channel.record(path, channels=channels)
 
     async def watch_media(self) -> None:
         """Follow the media engine's events until the channel closes."""
@@ -154,8 +149,8 @@ class Call:
     async def _on_media(self, event: MediaEvent) -> None:
         match event:
             case DigitHeard(digit=digit):
-                for heard in tuple(self._digit_listeners):
-                    heard(digit)
+                for listener in self._digit_listeners:
+                    self._pass_on(digit, listener)
                 self.report(DigitReceived(self._info, digit))
             case StrangerHeard(address=(host, port)):
                 logger.warning("RTP from %s:%d is not from the far end: dropped", host, port)
@@ -167,14 +162,27 @@ class Call:
             case _:
                 pass
 
+    def _pass_on(self, digit: str, listener: MemoryObjectSendStream[str]) -> None:
+        try:
+            listener.send_nowait(digit)
+        except anyio.WouldBlock:
+            logger.warning("nobody reads the digits of call %s: %s is dropped", self._info.call_id, digit)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            logger.debug("call %s: %s came after the end", self._info.call_id, digit)
+
+    def _on_end(self) -> None:
+        self._channel.close()
+        for listener in self._digit_listeners:
+            listener.close()
+
     def _on_offer(self, request: Request) -> None:
         """A re-INVITE: hold, resume, a new address (RFC 3264 §8); one without a body asks for our offer."""
         try:
             body = self._media.answer(request.body) if request.body else self._media.offer()
-            self._endpoint.accept_offer(self._leg.session, body)
+            self._leg.accept_offer(body)
         except RemoteProtocolError as error:
             logger.warning("call %s: a new offer is refused: %s", self._info.call_id, error)
-            self._endpoint.refuse_offer(self._leg.session, error.status)
+            self._leg.refuse_offer(error.status)
 
     def _on_late_answer(self, body: bytes) -> None:
         try:
@@ -188,6 +196,8 @@ class Call:
         try:
             yield
         except MediaError as error:
+            if not self._channel.over:
+                raise
             raise CallEndedError(f"the call is over: {self._leg.reason or error}") from error
 
 

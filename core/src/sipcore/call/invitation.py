@@ -10,7 +10,6 @@ from sipcore.call.call import Call
 from sipcore.call.leg import Leg
 from sipcore.call.media_session import MediaSession
 from sipcore.media.link import MediaEngine
-from sipcore.net.udp import SipEndpoint
 from sipcore.plugins.interfaces import CallAnswered, CallEvent, CallInfo
 from sipcore.sip.events import InvitationReceived
 
@@ -20,14 +19,12 @@ class CallContext:
     """What every call of a switchboard shares.
 
     Args:
-        endpoint: sends and receives its SIP messages.
         media: carries its audio.
         address: where far ends shall send audio to.
         observe: told of every event.
         adopt: runs a call's background work until it ends.
     """
 
-    endpoint: SipEndpoint
     media: MediaEngine
     address: str
     observe: Callable[[CallEvent], None]
@@ -58,21 +55,19 @@ class Invitation:
             ring_seconds: how long it rings before it is answered.
 
         Raises:
-            NoPortsFreeError: 503 is due.
+            MediaError: there is no free port, or no media engine: 503 is due.
             RemoteProtocolError: the offer cannot be taken; its status is due.
             CallEndedError: the caller gave up.
         """
-        endpoint, session = self._context.endpoint, self._leg.session
         hosts = {self._event.source[0]}
         async with self._context.media.channel(self.info.call_id, hosts=hosts) as channel:
             media = MediaSession(channel, self._context.address, session_id=channel.port, hosts=hosts)
-            call = Call(self.info, self._leg, media, endpoint, self._context.observe)
+            call = Call(self.info, self._leg, media, self._context.observe)
             offer = self._event.request.body
             body = media.answer(offer) if offer else media.offer()
-            self._leg.check()
-            endpoint.ring(session)
+            self._leg.ring()
             await self._leg.wait_over_for(ring_seconds)
-            endpoint.answer(session, body)
+            self._leg.answer(body)
             try:
                 confirmed = await self._leg.wait_answered()
                 if not offer:
@@ -83,8 +78,11 @@ class Invitation:
             finally:
                 await call.hang_up()
 
+    @property
+    def over(self) -> bool:
+        """Whether it was refused, or answered and hung up."""
+        return self._leg.over
+
     def reject(self, status: int, reason: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """Refuse it with a final status; nothing happens when it is over already."""
-        if not self._leg.over:
-            self._context.endpoint.reject(self._leg.session, status, reason, headers)
-            self._leg.end(f"{status} {reason or ''}".strip())
+        self._leg.reject(status, reason, headers)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
 import anyio
 
-from sipcore.errors import CallEndedError, CallFailedError
+from sipcore.errors import CallEndedError, CallFailedError, LocalProtocolError
+from sipcore.net.udp import SipEndpoint
 from sipcore.sip.events import (
     Event,
     InvitationCancelled,
@@ -20,18 +22,24 @@ from sipcore.sip.events import (
 )
 from sipcore.sip.message import Request
 
+Fields: TypeAlias = tuple[tuple[str, str], ...]
 OnOffer: TypeAlias = Callable[[Request], None]
 
 
 class Leg:
-    """What is known of a session: whether it was answered, whether it is over, and why.
+    """A session: whether it was answered, whether it is over and why, and what can be done with it.
+
+    The user agent may know already that a session is over when its event still waits: whatever is then asked of it
+    raises `CallEndedError`, or does nothing where its end is what was asked for.
 
     Args:
         session: the user agent's name for it.
+        endpoint: where its messages go.
     """
 
-    def __init__(self, session: str) -> None:
+    def __init__(self, session: str, endpoint: SipEndpoint) -> None:
         self.session = session
+        self._endpoint = endpoint
         self.answered = anyio.Event()
         self.body = b""
         self.reason = ""
@@ -70,6 +78,60 @@ class Leg:
                 self.end(cause)
             case _:
                 pass
+
+    # --- what we do
+
+    def ring(self) -> None:
+        """Send 180."""
+        with self._while_up():
+            self._endpoint.ring(self.session)
+
+    def answer(self, body: bytes) -> None:
+        """Send 200."""
+        with self._while_up():
+            self._endpoint.answer(self.session, body)
+
+    def accept_offer(self, body: bytes) -> None:
+        """Answer a re-INVITE or UPDATE."""
+        with self._while_up():
+            self._endpoint.accept_offer(self.session, body)
+
+    def refuse_offer(self, status: int) -> None:
+        """Refuse a re-INVITE or UPDATE; the call stays as it was."""
+        with self._while_up():
+            self._endpoint.refuse_offer(self.session, status)
+
+    def reject(self, status: int, reason: str | None = None, headers: Fields = ()) -> None:
+        """Refuse an invitation."""
+        if not self.over:
+            with suppress(LocalProtocolError):
+                self._endpoint.reject(self.session, status, reason, headers)
+            self.end(f"{status} {reason or ''}".strip())
+
+    def hang_up(self, reason: str = "") -> None:
+        """Send BYE; ``reason`` is a Reason header's value (RFC 3326)."""
+        if not self.over:
+            with suppress(LocalProtocolError):
+                self._endpoint.bye(self.session, reason)
+            self.end("bye")
+
+    def give_up(self) -> None:
+        """Send CANCEL, or BYE if the call was answered."""
+        if not self.answered.is_set() and not self.over:
+            with suppress(LocalProtocolError):  # else its answer crossed
+                self._endpoint.cancel(self.session)
+                self.end("cancelled")
+        self.hang_up()
+
+    @contextmanager
+    def _while_up(self) -> Generator[None]:
+        self.check()
+        try:
+            yield
+        except LocalProtocolError as error:
+            raise CallEndedError(f"the far end ended the call meanwhile: {error}") from error
+
+    # --- how it goes
 
     def end(self, reason: str) -> None:
         """The session is over; only the first reason counts."""

@@ -13,7 +13,7 @@ from sipcore.call.call import Call, quoted
 from sipcore.call.invitation import CallContext, Invitation
 from sipcore.call.leg import Leg
 from sipcore.call.media_session import MediaSession
-from sipcore.errors import CallEndedError, CallFailedError, MediaError, RemoteProtocolError
+from sipcore.errors import CallEndedError, CallFailedError, MediaError, RemoteProtocolError, is_call_ended
 from sipcore.media.link import MediaEngine
 from sipcore.net.udp import SipEndpoint
 from sipcore.plugins.interfaces import CallAnswered, CallEnded, CallEvent, CallInfo, CallRang
@@ -72,11 +72,13 @@ class Switchboard:
             await self._say_goodbye()
 
     async def _say_goodbye(self) -> None:
-        """Wait until every BYE and CANCEL is answered, or long enough."""
+        """Wait until every BYE and CANCEL is answered, or long enough; who calls now is turned away."""
         agent = self._endpoint.agent
         if agent.active_sessions:
             with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
-                async for _ in self._endpoint.events():
+                async for event in self._endpoint.events():
+                    if isinstance(event, InvitationReceived):
+                        Leg(event.session, self._endpoint).reject(503)
                     if not agent.active_sessions:
                         return
 
@@ -116,26 +118,34 @@ class Switchboard:
     async def _invited(self, event: InvitationReceived, leg: Leg) -> None:
         info = describe(event.request)
         invitation = Invitation(event, info, leg, self._context)
-        self._observe(CallRang(info))
         try:
-            if self._answer is None:
-                invitation.reject(486)
-            else:
-                await self._answer(invitation)
-            invitation.reject(480)
+            self._observe(CallRang(info))
+            await self._answered(invitation)
         except MediaError as error:
-            logger.warning("call %s: refused with 503: %s", info.call_id, error)
-            invitation.reject(503, headers=(("Retry-After", str(RETRY_AFTER)),))
+            self._refuse(invitation, 503, error, ("Retry-After", str(RETRY_AFTER)))
         except RemoteProtocolError as error:
-            logger.warning("call %s: refused with %d: %s", info.call_id, error.status, error)
-            invitation.reject(error.status, headers=(("Warning", f'399 sipcore "{quoted(str(error))}"'),))
-        except CallEndedError:
-            pass
-        except Exception:
-            logger.exception("call %s: the call could not be served", info.call_id)
-            invitation.reject(500)
+            self._refuse(invitation, error.status, error, ("Warning", f'399 sipcore "{quoted(str(error))}"'))
+        except Exception as error:
+            if not is_call_ended(error):
+                logger.exception("call %s: the call could not be served", info.call_id)
+                invitation.reject(500)
         finally:
+            invitation.reject(503)
             self._forget(leg, info)
+
+    async def _answered(self, invitation: Invitation) -> None:
+        if self._answer is None:
+            invitation.reject(486)
+        else:
+            await self._answer(invitation)
+            invitation.reject(480)
+
+    def _refuse(self, invitation: Invitation, status: int, error: Exception, header: tuple[str, str]) -> None:
+        if invitation.over:
+            logger.warning("call %s: ended: %s", invitation.info.call_id, error)
+        else:
+            logger.warning("call %s: refused with %d: %s", invitation.info.call_id, status, error)
+            invitation.reject(status, headers=(header,))
 
     # --- outgoing
 
