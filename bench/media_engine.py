@@ -179,9 +179,9 @@ async def main(options: argparse.Namespace) -> dict:
                 result[variant]["calls_held"] = await bench.most(variant, run)
         base = dict(result["reference"])
         for figures in result.values():
-            for name, ratio in RATIOS.items():
-                if name in figures:
-                    figures[ratio] = round(figures[name] / max(0.001, base[name]), 2)
+            for key, ratio in RATIOS.items():
+                if key in figures:
+                    figures[ratio] = round(figures[key] / max(0.001, base[key]), 2)
         return result
 
 
