@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from sipcore.audio.frame import AudioFrame
 from sipcore.call.switchboard import Switchboard
-from sipcore.errors import CallEndedError, CallFailedError, LocalProtocolError, NoPortsFreeError
+from sipcore.errors import (
+    CallEndedError,
+    CallFailedError,
+    LocalProtocolError,
+    MediaError,
+    NoPortsFreeError,
+    RemoteProtocolError,
+)
 from sipcore.media.link import MediaEngine, MediaSettings
 from sipcore.net.udp import SipEndpoint
 from sipcore.plugins import CallAnswered, CallEnded, CallRang, DigitReceived
@@ -224,18 +231,25 @@ class RawPhone:
         self.to = ""
         self.number = 0
 
-    async def send(self, method, body="", number=None):
+    def message(self, method, body="", number=None, branch=None):
         self.number = number or self.number + 1
         kind = "Content-Type: application/sdp\r\n" if body else ""
         text = (
             f"{method} {self.server.uri} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {HOST}:{self.port};branch=z9hG4bK{method}{self.number}\r\n"
+            f"Via: SIP/2.0/UDP {HOST}:{self.port};branch=z9hG4bK{branch or method}{self.number}\r\n"
             f"Max-Forwards: 70\r\nFrom: <sip:raw@{HOST}>;tag=raw\r\nTo: <{self.server.uri}>{self.to}\r\n"
             f"Call-ID: raw-{self.port}\r\nCSeq: {self.number} {method}\r\nContact: <sip:raw@{HOST}:{self.port}>\r\n"
             f"{kind}Content-Length: {len(body)}\r\n\r\n{body}"
         )
+        return text.encode()
+
+    async def send(self, method, body="", number=None):
         host, port = self.server.endpoint.address
-        await self.udp.sendto(text.encode(), host, port)
+        await self.udp.sendto(self.message(method, body, number), host, port)
+
+    def cross(self, method, body="", number=None, branch=None):
+        """Let a message reach the user agent whose event nobody has seen yet."""
+        self.server.endpoint.receive(self.message(method, body, number, branch), (HOST, self.port))
 
     async def final(self):
         with anyio.fail_after(3):
@@ -339,3 +353,216 @@ async def test_an_answer_in_the_ack_that_cannot_be_used_ends_the_call():
                 if data.startswith(b"BYE "):
                     break
         await settled(lambda: server.media.calls == 0)
+
+
+# --- what crosses on the way
+
+
+@asynccontextmanager
+async def crossing(answer):
+    """A server whose answerer makes a raw phone's messages cross with its own; it must serve the next call as ever."""
+    phones = []
+
+    async def once(invitation):
+        await (answer(invitation, phones[0]) if phones and not phones[0].done else echo(invitation))
+
+    async with side(24000, once) as server, side(24100) as other, raw_phone(server) as phone:
+        phone.done = False
+        phones.append(phone)
+        yield phone
+        await settled(lambda: server.board.calls == 0 and server.media.calls == 0)
+        phone.done = True
+        async with other.dial(server) as call, call.audio() as frames:
+            await call.play(tone())
+            assert await loudest(frames, 1.0) > 7000
+
+
+async def test_a_refusal_that_crosses_a_cancel(caplog):
+    async def refuse(invitation, phone):
+        phone.cross("CANCEL", number=1, branch="INVITE")
+        invitation.reject(486)
+
+    async with crossing(refuse) as phone:
+        await phone.send("INVITE", sdp(4000))
+        assert (await phone.final())[0] == 200
+        assert (await phone.final())[0] == 487
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("command", ["ring", "answer"])
+async def test_an_answer_that_crosses_a_cancel(command, caplog, monkeypatch):
+    async def take(invitation, phone):
+        sent = getattr(phone.server.endpoint, command)
+
+        def late(*arguments):
+            monkeypatch.undo()
+            phone.cross("CANCEL", number=1, branch="INVITE")
+            sent(*arguments)
+
+        monkeypatch.setattr(phone.server.endpoint, command, late)
+        async with invitation.answer():
+            raise AssertionError
+
+    async with crossing(take) as phone:
+        await phone.send("INVITE", sdp(4000))
+        assert {(await phone.final())[0], (await phone.final())[0]} == {200, 487}
+        await settled(lambda: phone.server.kinds()[-1:] == [CallEnded])
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("method", ["BYE", "INVITE"])
+async def test_a_hang_up_that_crosses_a_bye_or_a_new_offer(method, caplog):
+    async def hang_up(invitation, phone):
+        async with invitation.answer() as call:
+            phone.cross(method, sdp(4000) if method == "INVITE" else "", number=2)
+            await call.hang_up()
+            await call.hang_up()
+
+    async with crossing(hang_up) as phone:
+        await phone.send("INVITE", sdp(4000))
+        assert (await phone.final())[0] == 200
+        await phone.send("ACK", number=1)
+        assert (await phone.final())[0] == (200 if method == "BYE" else 487)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_new_offer_after_the_media_engine_was_lost_ends_that_call_alone(caplog, monkeypatch):
+    async def lose(invitation, phone):
+        async with invitation.answer() as call:
+            call._channel.on_lost()
+            phone.cross("INVITE", sdp(4000), number=2)
+            await call.wait_over()
+
+    async with crossing(lose) as phone:
+        await phone.send("INVITE", sdp(4000))
+        assert (await phone.final())[0] == 200
+        await phone.send("ACK", number=1)
+        assert (await phone.final())[0] == 487
+    assert "OfferReceived failed" not in caplog.text
+
+
+async def test_an_answer_that_crosses_our_giving_up_is_hung_up(monkeypatch):
+    async with pair(echo) as (server, phone):
+        receive = phone.endpoint.receive
+        with anyio.CancelScope() as patience:
+
+            def late(data, source):
+                if data.startswith(b"SIP/2.0 200"):
+                    patience.cancel()
+                receive(data, source)
+
+            monkeypatch.setattr(phone.endpoint, "receive", late)
+            async with phone.dial(server):
+                raise AssertionError
+        await settled(lambda: phone.endpoint.agent.active_sessions == 0 and server.board.calls == 0)
+        assert [server.events[-1].reason, phone.events[-1].reason] == ["hangup", "bye"]
+
+
+@asynccontextmanager
+async def stoppable(answer):
+    """A server, and what stops it; it has stopped when the block is left."""
+    stop = anyio.Event()
+
+    async def serve(*, task_status):
+        async with side(24000, answer) as server:
+            task_status.started(server)
+            await stop.wait()
+
+    async with anyio.create_task_group() as tasks:
+        yield await tasks.start(serve), stop
+        stop.set()
+
+
+async def test_who_rings_when_the_server_stops_is_turned_away():
+    async def slow(invitation):
+        async with invitation.answer(ring_seconds=60):
+            pass
+
+    async with stoppable(slow) as (server, stop), raw_phone(server) as phone:
+        await phone.send("INVITE", sdp(4000))
+        await settled(lambda: server.media.calls == 1)
+        stop.set()
+        assert (await phone.final())[0] == 503
+
+
+async def test_who_calls_while_the_server_says_goodbye_is_turned_away():
+    async with stoppable(echo) as (server, stop), raw_phone(server) as silent, raw_phone(server) as late:
+        await silent.send("INVITE", sdp(4000))
+        assert (await silent.final())[0] == 200
+        await silent.send("ACK", number=1)
+        await settled(lambda: CallAnswered in server.kinds())
+        stop.set()
+        await anyio.sleep(0.1)
+        await late.send("INVITE", sdp(4000))
+        assert (await late.final())[0] == 503
+
+
+# --- what ends with a call, and what does not
+
+
+async def test_the_digits_end_with_the_call():
+    async def listen(invitation):
+        async with invitation.answer() as call:
+            async with call.digits() as digits:
+                async for _ in digits:
+                    pass
+            async with call.digits() as digits:
+                assert [digit async for digit in digits] == []
+
+    async with pair(listen) as (server, phone):
+        async with phone.dial(server):
+            await anyio.sleep(0.1)
+        await settled(lambda: server.board.calls == 0)
+
+
+async def test_digits_that_the_far_end_cannot_take_do_not_end_the_call():
+    failed = []
+
+    async def press(invitation):
+        async with invitation.answer() as call:
+            with pytest.raises(MediaError, match="takes no telephone events"):
+                await call.send_digits("1")
+            failed.append(call.over)
+
+    async with side(24000, press) as server, raw_phone(server) as phone:
+        await phone.send("INVITE", sdp(4000))
+        await phone.final()
+        await phone.send("ACK", number=1)
+        await settled(lambda: failed == [False])
+
+
+async def test_an_error_of_the_one_who_calls_is_not_taken_for_a_bad_answer():
+    async with pair(echo) as (server, phone):
+        with pytest.raises(RemoteProtocolError, match="mine"):
+            async with phone.dial(server):
+                raise RemoteProtocolError("mine")
+
+
+async def test_a_call_whose_conversation_says_that_it_is_over_has_not_failed(caplog):
+    async def grouped(invitation):
+        async with invitation.answer() as call, anyio.create_task_group() as tasks:
+            tasks.start_soon(call.played, 5.0)
+            tasks.start_soon(call.played, 5.0)
+
+    async with pair(grouped) as (server, phone):
+        async with phone.dial(server):
+            await anyio.sleep(0.1)
+        await settled(lambda: server.board.calls == 0)
+    assert "could not be served" not in caplog.text
+
+
+async def test_whoever_fails_on_an_event_ends_its_own_call_alone(caplog):
+    def broken(status):
+        raise RuntimeError(status)
+
+    async def slow(invitation):
+        async with invitation.answer(ring_seconds=0.2) as call:
+            await call.wait_over()
+
+    async with pair(slow) as (server, phone), phone.dial(server):
+        with pytest.raises(CallEndedError):
+            async with phone.dial(server, on_ringing=broken):
+                pass
+        async with phone.dial(server):
+            pass
+    assert "SessionRang failed" in caplog.text

@@ -178,7 +178,8 @@ class Call:
     def _on_offer(self, request: Request) -> None:
         """A re-INVITE: hold, resume, a new address (RFC 3264 §8); one without a body asks for our offer."""
         try:
-            body = self._media.answer(request.body) if request.body else self._media.offer()
+            with self._while_up():
+                body = self._media.answer(request.body) if request.body else self._media.offer()
             self._leg.accept_offer(body)
         except RemoteProtocolError as error:
             logger.warning("call %s: a new offer is refused: %s", self._info.call_id, error)
@@ -186,7 +187,8 @@ class Call:
 
     def _on_late_answer(self, body: bytes) -> None:
         try:
-            self._media.accept(body)
+            with self._while_up():
+                self._media.accept(body)
         except RemoteProtocolError as error:
             logger.warning("call %s: the answer to our offer cannot be used: %s", self._info.call_id, error)
 

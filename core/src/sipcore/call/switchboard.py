@@ -100,7 +100,7 @@ class Switchboard:
                 logger.warning("a message from %s:%d is refused with %d: %s", host, port, status, reason)
             case _:
                 leg = self._legs.get(event.session)
-                if leg is not None:
+                if leg is not None and not leg.over:
                     self._tell(leg, event)
 
     def _tell(self, leg: Leg, event: Event) -> None:
