@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
+import anyio
+
 from sipcore import __version__
 from sipcore.app.config import Settings
 from sipcore.app.engines import Plan, load_greeting, open_conversation
@@ -15,7 +17,7 @@ from sipcore.call.call import Call
 from sipcore.call.invitation import Invitation
 from sipcore.call.recording import LOW_SPACE, free_bytes, recording_path, remove_old, repair_recordings
 from sipcore.call.switchboard import RETRY_AFTER, Switchboard
-from sipcore.errors import ConfigError
+from sipcore.errors import ConfigError, is_call_ended
 from sipcore.media.link import MediaEngine, MediaSettings
 from sipcore.media.messages import MediaStatistics
 from sipcore.net.udp import SipEndpoint
@@ -32,6 +34,9 @@ from sipcore.sip.user_agent import UserAgentSettings
 
 logger = logging.getLogger(__name__)
 
+LINGER_SECONDS = 5.0
+"""How long a conversation may go on after its call, to note what was said."""
+
 Observer = Callable[[CallEvent], None]
 
 
@@ -46,26 +51,50 @@ class Server:
     def __init__(self, settings: Settings, conversation: Conversation) -> None:
         self._settings = settings
         self._conversation = conversation
-        self.switchboard: Switchboard | None = None
+        self._calls = 0
 
     async def answer(self, invitation: Invitation) -> None:
         """Take one call from its INVITE to its end."""
         info = invitation.info
         with call_context(info.call_id):
             logger.info("incoming call from %s for %s", info.caller, info.callee)
-            assert self.switchboard is not None
             limit = self._settings.sip.max_calls
-            if limit and self.switchboard.calls > limit:
+            if limit and self._calls >= limit:
                 logger.warning("refused with 503: sip.max_calls = %d are up", limit)
                 invitation.reject(503, headers=(("Retry-After", str(RETRY_AFTER)),))
                 return
-            async with invitation.answer(self._settings.sip.ring_seconds) as call:
-                if self._settings.recording.enabled:
-                    self._record(call)
-                logger.info("answered")
-                await self._conversation.converse(call)
-            if call.statistics is not None:
-                log_media(call.statistics)
+            self._calls += 1
+            try:
+                await self._serve(invitation)
+            finally:
+                self._calls -= 1
+
+    async def _serve(self, invitation: Invitation) -> None:
+        async with invitation.answer(self._settings.sip.ring_seconds) as call:
+            if self._settings.recording.enabled:
+                self._record(call)
+            logger.info("answered")
+            try:
+                await self._converse(call)
+            except Exception as error:
+                if not is_call_ended(error):
+                    logger.exception("the conversation failed: hanging up")
+        if call.statistics is not None:
+            log_media(call.statistics)
+
+    async def _converse(self, call: Call) -> None:
+        """Let the conversation talk; what does not notice the end of the call is cancelled a little later."""
+        async with anyio.create_task_group() as tasks:
+
+            async def end() -> None:
+                await call.wait_over()
+                await anyio.sleep(LINGER_SECONDS)
+                logger.warning("the conversation did not end with its call: cancelled")
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(end)
+            await self._conversation.converse(call)
+            tasks.cancel_scope.cancel()
 
     def _record(self, call: Call) -> None:
         try:
@@ -96,9 +125,7 @@ async def open_server(
         conversation = await open_conversation(plan, greeting, stack)
         server = Server(settings, conversation)
         media = await stack.enter_async_context(MediaEngine(media_settings(settings)))
-        server.switchboard = await stack.enter_async_context(
-            Switchboard(endpoint, media, settings.advertised_ip, server.answer, observe)
-        )
+        await stack.enter_async_context(Switchboard(endpoint, media, settings.advertised_ip, server.answer, observe))
         yield server
 
 
