@@ -1,11 +1,9 @@
 """The model takes what the machine has, and leaves room for the call itself."""
 
-import os
-import threading
 from pathlib import Path
 
 import pytest
-from sipcore_llm_qwen.cores import compute_threads, stand_back
+from sipcore_llm_qwen.cores import compute_threads
 
 
 def machine(folder: Path, siblings: list[str]) -> Path:
@@ -46,24 +44,3 @@ def test_a_containers_share_is_kept(tmp_path: Path, share: str, threads: int) ->
 
 def test_this_machine_has_at_least_one() -> None:
     assert compute_threads() >= 1
-
-
-def test_a_thread_stands_back_with_all_that_it_starts() -> None:
-    found: list[int] = []
-
-    def look() -> None:
-        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-
-    def work() -> None:
-        stand_back(15)
-        stand_back(3)  # less is not allowed, and no reason to fail
-        inner = threading.Thread(target=look)
-        inner.start()
-        inner.join()
-
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert found[0] > before
-    assert os.getpriority(os.PRIO_PROCESS, 0) == before

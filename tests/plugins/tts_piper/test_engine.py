@@ -45,7 +45,9 @@ async def test_speed_is_the_settings_and_the_voices() -> None:
         fast = await seconds(engine, Voice(speed=2.0), SENTENCE)
     async with open_piper(Config(speed=2.0)) as engine:
         faster = await seconds(engine, Voice(speed=1.5), SENTENCE)
-    assert normal > fast * 1.5 > faster * 1.5
+    # Twice and three times as fast are asked for; Piper varies the length of each word a little.
+    assert normal > fast * 1.5
+    assert fast > faster * 1.15
 
 
 @pytest.mark.usefixtures("joe")

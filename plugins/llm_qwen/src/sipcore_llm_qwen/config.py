@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, Field
+from sipcore.plugins.threads import NICE
 
 from sipcore_llm_qwen.weights import is_path
 
@@ -27,7 +28,7 @@ class Config(BaseModel, extra="forbid"):
     """Replies that are written at once; more wait for their turn."""
     threads: int | None = Field(default=None, ge=1, le=256)
     """Threads that compute; by default the physical cores but one, at least one."""
-    nice: int = Field(default=5, ge=0, le=19)
+    nice: int = Field(default=NICE, ge=0, le=19)
     """How far the model stands back behind the media engine, as ``nice`` counts."""
     max_tokens: int = Field(default=160, ge=1, le=32_768)
     """Tokens in the longest reply."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import threading
-from contextlib import suppress
 from pathlib import Path
 
 CPUS = Path("/sys/devices/system/cpu")
@@ -45,13 +43,3 @@ def _share(limit: Path, cores: int) -> int:
         return cores if quota == "max" else max(1, math.floor(int(quota) / int(period)))
     except (OSError, ValueError, ZeroDivisionError):
         return cores
-
-
-def stand_back(nice: int) -> None:
-    """Give this thread, and those that it starts, a lower priority. Linux alone counts it by thread.
-
-    It cannot be undone without privileges: call it in a thread that does nothing else.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)

@@ -14,9 +14,9 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 from sipcore.plugins import Delta, Message, Tool
+from sipcore.plugins.threads import stand_back
 
 from sipcore_llm_qwen.config import Config
-from sipcore_llm_qwen.cores import stand_back
 from sipcore_llm_qwen.history import forget_oldest
 from sipcore_llm_qwen.llama_server import ContextFullError, LlamaServer, load_server
 from sipcore_llm_qwen.thinking import ThinkFilter

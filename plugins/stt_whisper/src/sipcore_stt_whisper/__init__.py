@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 from sipcore.plugins import STT, Provider, hookimpl
+from sipcore.plugins.threads import NICE
 
 
 class Config(BaseModel, extra="forbid"):
@@ -28,6 +29,8 @@ class Config(BaseModel, extra="forbid"):
     """Hypotheses kept while decoding: 5 is a little better than 1, and a fifth slower."""
     languages: list[str] = Field(default_factory=list)
     """The languages to choose from when the assistant names none; empty: all that the model knows."""
+    nice: int = Field(default=NICE, ge=0, le=19)
+    """How far it stands back behind the media engine, as ``nice`` counts."""
     short_window: bool = True
     """Encode 10 or 15 s instead of 30 when the utterance fits: three to five times faster."""
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import anyio.to_thread
 from sipcore.plugins import Speech, Transcript
+from sipcore.plugins.threads import stand_back
 
 from sipcore_stt_whisper import Config
 from sipcore_stt_whisper.audio import for_whisper
@@ -71,7 +75,9 @@ async def opened(config: Config) -> AsyncGenerator[Whisper, None]:
         transcriber.warm_up()
         return transcriber
 
-    engine = Whisper(await anyio.to_thread.run_sync(warm), config.num_workers)
+    # A thread of its own: those of the engine, which it starts, inherit its priority.
+    with ThreadPoolExecutor(1, "whisper-load", initializer=partial(stand_back, config.nice)) as loader:
+        engine = Whisper(await asyncio.wrap_future(loader.submit(warm)), config.num_workers)
     try:
         yield engine
     finally:

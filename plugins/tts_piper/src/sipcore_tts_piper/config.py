@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, Field
+from sipcore.plugins.threads import NICE
 
 from sipcore_tts_piper.catalogue import Catalogue
 
@@ -29,7 +30,7 @@ class Config(BaseModel, extra="forbid"):
     """Threads that work on one sentence."""
     concurrency: int = Field(default=2, ge=1, le=64)
     """Sentences that are worked on at once, over all calls; more wait for their turn."""
-    nice: int = Field(default=5, ge=0, le=19)
+    nice: int = Field(default=NICE, ge=0, le=19)
     """How far synthesis stands back behind the media engine, as ``nice`` counts."""
 
     def catalogue(self) -> Catalogue:

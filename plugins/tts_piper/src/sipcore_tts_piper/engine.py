@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +13,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 from sipcore.plugins import TTS, AudioFrame, Voice
+from sipcore.plugins.threads import stand_back
 
 from sipcore_tts_piper.config import Config
 from sipcore_tts_piper.speaker import Speaker, load_speaker
@@ -137,13 +135,6 @@ async def _work(pool: ThreadPoolExecutor, task: Callable[[], T]) -> T:
     return await asyncio.wrap_future(pool.submit(task))
 
 
-def _stand_back(nice: int) -> None:
-    """Give this thread, and those that it starts, a lower priority. Linux counts it by thread."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
-
-
 @asynccontextmanager
 async def open_piper(config: Config) -> AsyncGenerator[TTS, None]:
     """Load the default language's voice, warm it up, and see that every voice that the settings name is there.
@@ -151,7 +142,7 @@ async def open_piper(config: Config) -> AsyncGenerator[TTS, None]:
     Raises:
         PluginError: a voice is missing or damaged; the text says what to put where.
     """
-    pool = ThreadPoolExecutor(config.concurrency, "piper", initializer=partial(_stand_back, config.nice))
+    pool = ThreadPoolExecutor(config.concurrency, "piper", initializer=partial(stand_back, config.nice))
     try:
         piper = Piper(config, pool)
         await piper.check()
