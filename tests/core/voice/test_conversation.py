@@ -1,5 +1,6 @@
 """A caller and an assistant take turns, in virtual time."""
 
+import anyio
 import pytest
 from sipcore.audio.frame import AudioFrame
 from sipcore.errors import CallEndedError, PluginError
@@ -183,3 +184,176 @@ async def test_audio_of_a_voice_with_another_rate_is_resampled():
     talk.tts = WideTTS()
     await talk.run()
     assert talk.call.heard == pytest.approx(1.0, abs=0.02)
+
+
+async def test_an_utterance_that_was_kept_survives_a_caller_who_pauses_and_goes_on():
+    script = [quiet(1), loud(1), quiet(0.9), loud(1), quiet(0.45), loud(1), quiet(9)]
+    talk = Talk(script, texts=["all"])
+    talk.stt.delay = 2.0
+    await talk.run()
+    assert [e.said for e in talk.turns] == ["all"]
+    assert talk.stt.heard[-1].audio.duration > 3.4
+
+
+async def test_someone_who_never_stops_speaking_fills_no_memory():
+    rules = TurnTaking(max_utterance=3.0)
+    talk = Talk([quiet(1), loud(20), quiet(5)], turn_taking=rules)
+    talk.stt.delay = 1.0
+    await talk.run()
+    assert len(talk.stt.heard) > 3
+    assert max(speech.audio.duration for speech in talk.stt.heard) <= 3.0 + 0.5
+
+
+async def test_what_is_too_long_to_join_keeps_its_end():
+    rules = TurnTaking(max_utterance=3.0)
+    talk = Talk([quiet(1), loud(2), quiet(0.9), loud(2), quiet(5)], turn_taking=rules)
+    talk.stt.delay = 2.0
+    await talk.run()
+    assert talk.stt.heard[-1].audio.duration == pytest.approx(3.0)
+
+
+async def test_an_apology_for_what_was_not_understood_is_told_and_remembered():
+    class Deaf(FakeSTT):
+        async def transcribe(self, speech):
+            if not self.heard:
+                self.heard.append(speech)
+                raise RuntimeError("deaf")
+            return await super().transcribe(speech)
+
+    talk = Talk([quiet(1), loud(1), quiet(4), loud(1), quiet(4)], apology="Sorry.")
+    talk.stt = Deaf(["question"])
+    await talk.run()
+    assert talk.said == [("assistant", "Sorry."), ("caller", "question"), ("assistant", "An answer.")]
+    assert talk.llm.asked[-1][1] == Message("assistant", "Sorry.")
+
+
+async def test_without_an_apology_nothing_is_said():
+    talk = await Talk([quiet(1), loud(1), quiet(4)], replies=[RuntimeError("broken")], apology="").run()
+    assert talk.tts.spoken == []
+    assert [turn.heard for turn in talk.turns] == [""]
+
+
+@pytest.mark.parametrize("garbage", [None, AudioFrame(b"", 8000), "text"])
+async def test_a_voice_that_gives_garbage_does_not_end_the_call(garbage, caplog):
+    class Broken(FakeTTS):
+        async def _frames(self, text):
+            async for _ in text:
+                yield garbage
+
+    talk = Talk([quiet(1), loud(1), quiet(4), loud(1), quiet(4)], greeting="Hello.")
+    talk.tts = Broken()
+    await talk.run()
+    assert [turn.said for turn in talk.turns] == ["question", "question"]
+
+
+@pytest.mark.parametrize("garbage", [None, 42])
+async def test_a_transcript_that_is_none_is_apologised_for(garbage):
+    talk = Talk([quiet(1), loud(1), quiet(4)], apology="Sorry.")
+
+    async def transcribe(speech):
+        return garbage
+
+    talk.stt.transcribe = transcribe
+    await talk.run()
+    assert talk.said == [("assistant", "Sorry.")]
+
+
+async def test_a_greeting_that_breaks_off_is_remembered_as_far_as_it_was_heard(caplog):
+    class Breaks(FakeTTS):
+        async def _frames(self, text):
+            async for piece in text:
+                if piece == "Hello there.":
+                    yield loud(1.0)
+                    raise RuntimeError("broken")
+                yield loud(0.5)
+
+    talk = Talk([quiet(2), loud(1), quiet(4)], greeting="Hello there.")
+    talk.tts = Breaks()
+    await talk.run()
+    assert talk.said == [("assistant", "Hello there."), ("caller", "question"), ("assistant", "An answer.")]
+    assert "the greeting could not be spoken" in caplog.text
+
+
+async def test_a_caller_who_hangs_up_during_an_interruption_has_ended_the_call_and_nothing_else(caplog):
+    talk = Talk([quiet(1), loud(1), quiet(2), loud(1), quiet(1)], replies=["word " * 50])
+
+    async def clear():
+        raise CallEndedError("the caller hung up")
+
+    talk.call.clear = clear
+    await talk.run()
+    assert not caplog.records
+
+
+async def test_a_voice_whose_own_tasks_see_the_end_of_the_call_has_not_failed(caplog):
+    talk = Talk([quiet(4)], greeting="Hello.")
+
+    async def play(audio):
+        raise ExceptionGroup("", [CallEndedError("the caller hung up")])
+
+    talk.call.play = play
+    await talk.run()
+    assert not caplog.records
+
+
+async def test_a_detector_that_fails_ends_the_conversation():
+    class Broken:
+        def detector(self):
+            return self
+
+        sample_rate, frame_samples = 8000, 256
+
+        def probability(self, frame):
+            raise RuntimeError("broken")
+
+    talk = Talk([quiet(1)])
+    with pytest.raises(ExceptionGroup) as caught:
+        await Pipeline(talk.assistant, Engines(talk.stt, talk.llm, talk.tts), Broken()).converse(talk.call)
+    assert caught.group_contains(RuntimeError, match="broken")
+
+
+async def test_interrupting_from_the_first_sound_on_is_possible():
+    rules = TurnTaking(barge_in_speech=0.0)
+    talk = await Talk([quiet(1), loud(1), quiet(2), loud(1), quiet(5)], turn_taking=rules, greeting="Hi.").run()
+    assert talk.said[0] == ("assistant", "Hi.")
+    assert talk.turns[0].heard == "An answer."
+
+
+async def test_talking_on_while_the_reply_is_made_ends_it_before_a_word_of_it_was_heard():
+    talk = Talk([quiet(1), loud(1), quiet(0.9), loud(1), quiet(5)], texts=["one", "two"])
+    talk.llm.delay = 1.0
+    await talk.run()
+    first, second = talk.turns
+    assert (first.said, first.heard, first.interrupted) == ("one", "", True)
+    assert first.timing.first_packet is None
+    assert talk.llm.asked[-1] == [Message("system", "P"), Message("user", "one two")]
+    assert second.heard == "An answer."
+
+
+async def test_speech_that_begins_in_the_greeting_and_ends_after_it_is_answered():
+    rules = TurnTaking(barge_in=False)
+    talk = await Talk([quiet(0.5), loud(2), quiet(4)], greeting="A greeting of 1.5 s.", turn_taking=rules).run()
+    assert [turn.said for turn in talk.turns] == ["question"]
+    assert talk.stt.heard[0].audio.duration > 2.0
+
+
+async def test_a_greeting_that_is_interrupted_before_its_first_sound_was_not_said():
+    class Slow(FakeTTS):
+        async def _frames(self, text):
+            await anyio.sleep(3)
+            async for frame in super()._frames(text):
+                yield frame
+
+    talk = Talk([quiet(0.2), loud(1), quiet(8)], greeting="Hello.")
+    talk.tts = Slow()
+    await talk.run()
+    assert talk.said[0] == ("caller", "question")
+
+
+async def test_the_end_of_speech_is_timed_to_half_a_frame_of_the_detector():
+    errors = []
+    for length in (0.96, 1.0, 1.04, 1.1):
+        began = anyio.current_time()
+        talk = await Talk([quiet(1), loud(length), quiet(4)]).run()
+        errors.append(talk.turns[0].timing.speech_end - began - 1.0 - length)
+    assert max(map(abs, errors)) < 0.017

@@ -67,3 +67,23 @@ def test_a_call_at_another_rate_is_resampled_for_the_detector():
     events = [e for _ in range(50) for e in endpointer.hear(tone)]
     assert [type(e) for e in events] == [SpeechStarted]
     assert endpointer.speech == pytest.approx(1.0, abs=0.1)
+
+
+def test_without_a_shortest_speech_silence_is_none_all_the_same():
+    rules = TurnTaking(min_speech=0.0)
+    assert hear(quiet(2), rules=rules) == []
+    kinds = [type(e) for e in hear(quiet(1), loud(0.3), quiet(1), rules=rules)]
+    assert kinds == [SpeechStarted, CandidateEnded, TurnEnded]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.1])
+def test_a_low_threshold_still_lets_speech_end(threshold):
+    kinds = [type(e) for e in hear(quiet(1), loud(1), quiet(1), rules=TurnTaking(threshold=threshold))]
+    assert kinds == [SpeechStarted, CandidateEnded, TurnEnded]
+
+
+def test_the_position_counts_every_sample():
+    endpointer = Endpointer(RULES, FakeDetector(), 8000)
+    for count in range(1, 20):
+        list(endpointer.hear(quiet(0.02)))
+        assert endpointer.position == pytest.approx(0.02 * count)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
 from sipcore.audio.frame import AudioFrame
-from sipcore.errors import CallEndedError
+from sipcore.errors import CallEndedError, is_call_ended
 from sipcore.plugins.interfaces import VAD, CallHandle, Transcript, TranscriptMade, TurnFinished, WarmsPrompts
 from sipcore.voice.assistant import Assistant
 from sipcore.voice.endpointing import CandidateEnded, Endpointer, SpeechEvent, SpeechResumed, SpeechStarted, TurnEnded
@@ -55,8 +57,9 @@ class Pipeline:
         async with anyio.create_task_group() as tasks, call.audio() as frames:
             dialogue = _Dialogue(self._assistant, self._engines, self._vad, call, tasks)
             dialogue.greet()
-            async for frame in frames:
-                await dialogue.hear(frame)
+            with suppress(CallEndedError):
+                async for frame in frames:
+                    await dialogue.hear(frame)
             tasks.cancel_scope.cancel()
 
 
@@ -87,7 +90,7 @@ class _Dialogue:
         """Take the caller's next 20 ms."""
         for event in self._endpointer.hear(frame):
             self._on(event)
-        if self._rules.barge_in and self._endpointer.speech >= self._rules.barge_in_speech:
+        if self._rules.barge_in and 0 < self._endpointer.speech >= self._rules.barge_in_speech:
             await self._interrupt()
 
     def _on(self, event: SpeechEvent) -> None:
@@ -97,6 +100,7 @@ class _Dialogue:
             case SpeechResumed() if not self._talking:
                 self._drop_speculation()
             case TurnEnded() if self._turn is not None:
+                self._unheard = None
                 self._turn.commit()
             case SpeechStarted() | CandidateEnded() | SpeechResumed() | TurnEnded():
                 pass
@@ -116,26 +120,23 @@ class _Dialogue:
             self._tasks.start_soon(self._run_greeting, self._greeting)
 
     async def _run_greeting(self, greeting: _Greeting) -> None:
-        assistant, playout = self._assistant, greeting.playout
-        with greeting.scope:
-            try:
-                if assistant.greeting_audio is not None:
-                    await playout.play(assistant.greeting_audio, assistant.greeting)
-                else:
-                    await playout.say(assistant.greeting)
-                await playout.finish()
-                self._greeting = None
-                self._said(assistant.greeting)
-            except CallEndedError:
-                return
-            except Exception:
-                self._greeting = None
-                logger.exception("the greeting could not be spoken")
+        with greeting.scope, suppress(CallEndedError):
+            await _try(partial(self._open_with, greeting.playout), "the greeting could not be spoken")
+            await greeting.playout.finish()
+            self._greeting = None
+            self._said(greeting.playout.heard(float("inf")))
+
+    async def _open_with(self, playout: Playout) -> None:
+        assistant = self._assistant
+        if assistant.greeting_audio is not None:
+            await playout.play(assistant.greeting_audio, assistant.greeting)
+        else:
+            await playout.say(assistant.greeting)
 
     def _begin(self, event: CandidateEnded) -> None:
         """Prepare the reply to what may be the whole utterance."""
         self._drop_speculation()
-        audio, self._unheard = _joined(self._unheard, event.audio), None
+        audio = _joined(self._unheard, event.audio, self._rules.max_utterance)
         speech_end = anyio.current_time() - (self._endpointer.position - event.at)
         self._turn = Turn(
             self._call, self._assistant, self._engines, self._history, audio, speech_end, self._on_transcript
@@ -148,25 +149,12 @@ class _Dialogue:
             self._turn = None
 
     async def _run_turn(self, turn: Turn) -> None:
-        with turn.scope:
-            try:
-                await turn.run()
-            except CallEndedError:
-                return
-            except Exception:
-                logger.exception("no reply could be made")
-                await self._apologise(turn)
+        with turn.scope, suppress(CallEndedError):
+            if not await _try(turn.run, "no reply could be made"):
+                await _try(turn.apologise, "not even the apology could be spoken")
             if self._turn is turn:
                 self._turn = None
                 self._finish(turn, turn.playout.heard(float("inf")), interrupted=False)
-
-    async def _apologise(self, turn: Turn) -> None:
-        try:
-            await turn.apologise()
-        except CallEndedError:
-            pass
-        except Exception:
-            logger.exception("not even the apology could be spoken")
 
     async def _interrupt(self) -> None:
         """Barge-in: stop talking at once; what was not played was not said."""
@@ -180,7 +168,7 @@ class _Dialogue:
         if turn is not None:
             turn.scope.cancel()
             heard = turn.playout.heard(await self._call.clear())
-            if turn.transcript is None:
+            if turn.transcript is None and not heard:
                 self._unheard = turn.audio
             else:
                 self._finish(turn, heard, interrupted=True)
@@ -198,10 +186,9 @@ class _Dialogue:
             self._call.report(TranscriptMade(self._call.info, "assistant", Transcript(heard, language)))
 
     def _finish(self, turn: Turn, heard: str, *, interrupted: bool) -> None:
-        if not turn.said:
-            return
         self._said(heard)
-        self._call.report(TurnFinished(self._call.info, turn.said, heard, interrupted, turn.timing))
+        if turn.said:
+            self._call.report(TurnFinished(self._call.info, turn.said, heard, interrupted, turn.timing))
 
 
 async def _nothing() -> AsyncIterator[str]:
@@ -209,5 +196,25 @@ async def _nothing() -> AsyncIterator[str]:
         yield text
 
 
-def _joined(first: AudioFrame | None, second: AudioFrame) -> AudioFrame:
-    return AudioFrame(first.pcm + second.pcm, second.sample_rate) if first is not None else second
+async def _try(step: Callable[[], Awaitable[None]], problem: str) -> bool:
+    """Whether a step was taken; one that fails is told in the log.
+
+    Raises:
+        CallEndedError: the call ended meanwhile.
+    """
+    try:
+        await step()
+    except Exception as error:
+        if is_call_ended(error):
+            raise CallEndedError("the call ended meanwhile") from error
+        logger.exception(problem)
+        return False
+    return True
+
+
+def _joined(first: AudioFrame | None, second: AudioFrame, longest: float) -> AudioFrame:
+    """Both together; of what is too long, the beginning is dropped."""
+    if first is None:
+        return second
+    size = max(len(second.pcm), 2 * round(longest * second.sample_rate))
+    return AudioFrame((first.pcm + second.pcm)[-size:], second.sample_rate)

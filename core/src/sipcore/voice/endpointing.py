@@ -16,6 +16,8 @@ from sipcore.plugins.interfaces import SpeechDetector
 from sipcore.voice.assistant import TurnTaking
 
 HYSTERESIS = 0.15
+LOWEST_BAR = 0.01
+"""Speech probability under which a frame is silence, whatever the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ class Endpointer:
 
     @property
     def position(self) -> float:
-        """Seconds of audio heard."""
-        return self._position
+        """Seconds of audio heard, that of the detector's unfinished frame included."""
+        return self._position + len(self._pending) / self._detector.sample_rate
 
     @property
     def speech(self) -> float:
@@ -101,7 +103,7 @@ class Endpointer:
         probability = self._detector.probability(block)
         self._position += self._step
         bar = self._rules.threshold - (HYSTERESIS if self._run or self.state == "speaking" else 0.0)
-        if probability >= bar:
+        if probability >= max(bar, LOWEST_BAR):
             self._run += self._step
             self._silence = 0.0
         else:
@@ -115,7 +117,7 @@ class Endpointer:
 
     def _while_silent(self, block: NDArray[np.int16]) -> Iterator[SpeechEvent]:
         self._before.append(block)
-        if self._run < self._rules.min_speech:
+        if not self._run or self._run < self._rules.min_speech:
             return
         self.state = "speaking"
         self._started = self._position - self._run
@@ -135,7 +137,7 @@ class Endpointer:
                 yield self._end()
 
     def _while_paused(self) -> Iterator[SpeechEvent]:
-        if self._run >= self._rules.min_speech:
+        if self._run and self._run >= self._rules.min_speech:
             self.state = "speaking"
             self._last_speech = self._position
             yield SpeechResumed(self._position - self._run)

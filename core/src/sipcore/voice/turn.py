@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from sipcore.audio.frame import AudioFrame
-from sipcore.errors import CallEndedError
 from sipcore.plugins.interfaces import LLM, STT, TTS, CallHandle, Delta, Message, Speech, Transcript, TurnTiming
 from sipcore.plugins.text import sentences
 from sipcore.voice.assistant import Assistant
@@ -82,27 +81,19 @@ class Turn:
         """Transcribe, think and speak; returns when the caller has heard all of it, or there was nothing to answer.
 
         Raises:
-            CallEndedError: the call ended meanwhile.
+            CallEndedError: the call ended meanwhile; perhaps in a group.
         """
-        self.transcript = await self.engines.stt.transcribe(Speech(self.audio, self._languages()))
+        transcript = await self.engines.stt.transcribe(Speech(self.audio, self._languages()))
         self._note(transcript=anyio.current_time())
-        messages = self.history.messages(self.transcript.text)
+        messages = self.history.messages(transcript.text)
+        self.transcript = transcript
         self._announce()
-        if self.transcript.text:
-            await self._answer(messages)
-        await self._committed.wait()
-
-    async def _answer(self, messages: Sequence[Message]) -> None:
-        try:
+        if transcript.text:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._note_first_packet)
                 await self._reply(messages)
                 tasks.cancel_scope.cancel()
-        except ExceptionGroup as group:
-            ended, failed = group.split(CallEndedError)
-            if ended is not None and failed is None:
-                raise CallEndedError("the call ended while it was answered") from group
-            raise
+        await self._committed.wait()
 
     async def _reply(self, messages: Sequence[Message]) -> None:
         async with self.engines.llm.reply(messages) as deltas:
@@ -113,8 +104,9 @@ class Turn:
         await self.playout.finish()
 
     async def apologise(self) -> None:
-        """Say that something went wrong: the reply could not be made."""
-        await self.playout.say(self.assistant.apology)
+        """Say that something went wrong, if the assistant has words for that; else only what was queued is heard."""
+        if self.assistant.apology:
+            await self.playout.say(self.assistant.apology)
         await self.playout.finish()
 
     async def _note_first_packet(self) -> None:
