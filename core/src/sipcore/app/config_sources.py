@@ -20,6 +20,8 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSe
 
 PREFIX = "sipcore_"
 DELIMITER = "__"
+OTHERS = {"SIPCORE_MODELS", "SIPCORE_PLUGINS"}
+"""Variables that are read elsewhere: the folder of models, and what `--plugins` says."""
 LISTS = ("assistant",)
 """Arrays of tables. In a layer they are mappings from ``"1"``, ``"2"``, …, so that layers merge entry by entry."""
 
@@ -170,6 +172,8 @@ def _variable_path(label: str, name: str, names: _Names, result: Layers) -> KeyP
     lower = name.lower()
     if lower in names.flat:
         return (lower,)
+    if name in OTHERS:
+        return None
     if not lower.startswith(PREFIX):
         near = did_you_mean(lower, [flat.upper() for flat in names.flat]) if label == ".env" else ""
         if near:

@@ -70,7 +70,7 @@ async def make_call(errand: Errand, as_json: bool) -> int:
             status = ANSWERED
         except CallFailedError as error:
             result |= {"status": error.status, "reason": error.reason}
-            err.print(f"sipcore: not answered: {error}", markup=False, soft_wrap=True)
+            err.print(f"sipcore: not answered: {error}", markup=False)
             status = NOT_ANSWERED
     if as_json:
         print(json.dumps(result))  # noqa: T201

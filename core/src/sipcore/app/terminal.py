@@ -12,14 +12,14 @@ from rich.table import Table
 
 from sipcore.plugins import models
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def fail(text: str, status: int = 1) -> NoReturn:
     """Print what went wrong, a line a problem, and end."""
     for line in text.splitlines():
-        err.print(f"sipcore: {line}", markup=False, soft_wrap=True)
+        err.print(f"sipcore: {line}", markup=False)
     sys.exit(status)
 
 
@@ -29,7 +29,7 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     if out.is_terminal:
-        out.print(table, markup=False)
+        out.print(table, markup=False, soft_wrap=False)
     else:
         Console(width=500, highlight=False).print(table, markup=False)
 
