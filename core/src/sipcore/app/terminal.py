@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -14,6 +15,9 @@ from sipcore.plugins import models
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+WIDEST = 50
+"""Characters that a column is filled up to when nobody sees it on a terminal."""
 
 
 def fail(text: str, status: int = 1) -> NoReturn:
@@ -24,14 +28,18 @@ def fail(text: str, status: int = 1) -> NoReturn:
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under heads, as wide as they need when the output is not a terminal."""
-    table = Table(*heads, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*row)
+    """Print rows under heads: wrapped to a terminal's width, or a line a row for other programs."""
     if out.is_terminal:
-        out.print(table, markup=False, soft_wrap=False)
-    else:
-        Console(width=500, highlight=False).print(table, markup=False)
+        table = Table(*heads, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        out.print(table, soft_wrap=False)
+        return
+    lines = [[" ".join(cell.split()) for cell in line] for line in (heads, *rows)]
+    widths = [min(WIDEST, max(len(line[column]) for line in lines)) for column in range(len(heads))]
+    for line in lines:
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        out.print(text.rstrip(), markup=False)
 
 
 def megabytes(count: int) -> str:
