@@ -32,7 +32,8 @@ def babble(seed: int, seconds: float) -> Samples:
     spectrum = np.fft.rfft(random.standard_normal(count))
     hertz = np.fft.rfftfreq(count, 1 / RATE)
     shaped = np.fft.irfft(spectrum * np.where((hertz > 150) & (hertz < 3400), 1 / (1 + (hertz / 700) ** 2), 0), count)
-    syllables = np.interp(np.arange(count), np.arange(0, count + 1600, 1600), random.uniform(0.2, 1, count // 1600 + 2))
+    grid = np.arange(0, count + 1600, 1600)
+    syllables = np.interp(np.arange(count), grid, random.uniform(0.2, 1, len(grid)))
     sound = shaped * syllables
     return (sound / np.abs(sound).max() * 20000).astype(np.int16)
 
@@ -92,6 +93,8 @@ def spoken_seconds(samples: Samples, rate: int = RATE, loud: float = 200.0) -> f
 _QUIET = 150.0
 _LOST_BELOW = 10.0
 _DRIFT = 0.4
+_STEP = 0.1
+"""Seconds that a jitter buffer may move at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,8 @@ class Heard:
         windows: those of the sound that are not silent.
         median: of their signal-to-noise ratios, dB; G.711's own limit is about 37.
         lowest: the worst.
-        lost: windows below 10 dB: not there.
-        slips: windows that came earlier or later than the one before.
+        lost: windows below 10 dB: not there. One within which the sound slipped, all there on either side, is not lost.
+        slips: how often the sound came earlier or later than before: a jitter buffer at work.
         lag: seconds from the start of what was heard to the start of the sound.
     """
 
@@ -121,32 +124,37 @@ class Heard:
         )
 
 
+@dataclass(slots=True)
+class _Window:
+    """A window of the sound, where in the recording it is most likely, and how well it fits there."""
+
+    start: int
+    samples: NDArray[np.float64]
+    lag: int = 0
+    ratio: float = -99.0
+
+    @property
+    def there(self) -> bool:
+        return self.ratio >= _LOST_BELOW
+
+
 def compare(sent: Samples, heard: Samples, rate: int = RATE) -> Heard:
     """Find ``sent`` in ``heard``: a global lag first, then each window's own best lag within 400 ms of it."""
     sound, recording = sent.astype(np.float64), heard.astype(np.float64)
     lag = _global_lag(sound, recording)
-    width, reach = rate // 2, round(_DRIFT * rate)
-    ratios: list[float] = []
-    places: list[int] = []
-    for start in range(0, len(sound) - width + 1, width):
-        window = sound[start : start + width]
-        if np.sqrt(np.mean(np.square(window))) < _QUIET:
-            continue
-        first = max(0, start + lag - reach)
-        stretch = recording[first : start + lag + reach + width]
-        if len(stretch) < width:
-            ratios.append(-99.0)
-            continue
-        energy = np.sqrt(np.convolve(np.square(stretch), np.ones(width), "valid")) + 1e-9
-        best = int(np.argmax(np.correlate(stretch, window, "valid") / energy))
-        places.append(first + best - start)
-        ratios.append(_signal_to_noise(window, stretch[best : best + width]))
+    width = rate // 2
+    windows = [_Window(start, sound[start : start + width]) for start in range(0, len(sound) - width + 1, width)]
+    windows = [window for window in windows if np.sqrt(np.mean(np.square(window.samples))) >= _QUIET]
+    for window in windows:
+        _place(window, recording, lag, round(_DRIFT * rate))
+    there = [window for window in windows if window.there]
+    ratios = [window.ratio for window in windows]
     return Heard(
-        windows=len(ratios),
+        windows=len(windows),
         median=float(np.median(ratios)) if ratios else -99.0,
         lowest=min(ratios, default=-99.0),
-        lost=sum(ratio < _LOST_BELOW for ratio in ratios),
-        slips=sum(abs(b - a) > 2 for a, b in itertools.pairwise(places)),
+        lost=sum(not window.there and not _slipped(window, there, recording, rate) for window in windows),
+        slips=sum(abs(b.lag - a.lag) > 2 for a, b in itertools.pairwise(there)),
         lag=lag / rate,
     )
 
@@ -156,6 +164,37 @@ def _global_lag(sound: NDArray[np.float64], recording: NDArray[np.float64]) -> i
     likeness = np.fft.irfft(np.fft.rfft(recording, size) * np.conj(np.fft.rfft(sound, size)), size)
     lag = int(np.argmax(likeness))
     return lag if lag < size // 2 else lag - size
+
+
+def _place(window: _Window, recording: NDArray[np.float64], lag: int, reach: int) -> None:
+    width = len(window.samples)
+    first = max(0, window.start + lag - reach)
+    stretch = recording[first : window.start + lag + reach + width]
+    if len(stretch) < width:
+        return
+    energy = np.sqrt(np.convolve(np.square(stretch), np.ones(width), "valid")) + 1e-9
+    best = int(np.argmax(np.correlate(stretch, window.samples, "valid") / energy))
+    window.lag = first + best - window.start
+    window.ratio = _signal_to_noise(window.samples, stretch[best : best + width])
+
+
+def _slipped(window: _Window, there: list[_Window], recording: NDArray[np.float64], rate: int) -> bool:
+    """Whether a window begins at the lag of the one before and ends at that of the one after, but for the step."""
+    before = max((other for other in there if other.start < window.start), key=lambda other: other.start, default=None)
+    after = min((other for other in there if other.start > window.start), key=lambda other: other.start, default=None)
+    if before is None or after is None or not 2 < abs(after.lag - before.lag) <= _STEP * rate:
+        return False
+    width, step = len(window.samples), abs(after.lag - before.lag)
+    early = recording[window.start + before.lag :][:width]
+    late = recording[window.start + after.lag :][:width]
+    if min(len(early), len(late)) < width:
+        return False
+    for cut in range(0, width - step, rate // 800):
+        kept = np.r_[0:cut, cut + step : width]
+        joined = np.concatenate([early[:cut], late[cut + step :]])
+        if _signal_to_noise(window.samples[kept], joined) > 2 * _LOST_BELOW:
+            return True
+    return False
 
 
 def _signal_to_noise(sound: NDArray[np.float64], heard: NDArray[np.float64]) -> float:
