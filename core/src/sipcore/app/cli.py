@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -37,15 +37,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for progra
 
 
 def main() -> None:
-    """Run the command line; what can go wrong ends with its message and status 1, not with a traceback."""
-    with _errors_told():
-        app()
+    """Run the command line; what can go wrong ends with its message and status 1, Ctrl-C with 130: no traceback."""
+    try:
+        with _errors_told():
+            app()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @contextmanager
 def _errors_told() -> Generator[None]:
-    from sipcore.app.terminal import fail
-
     try:
         yield
     except BaseExceptionGroup as group:
@@ -53,9 +54,15 @@ def _errors_told() -> Generator[None]:
         known = [error for error in problems if isinstance(error, SipcoreError)]
         if len(known) < len(problems):
             raise
-        fail("\n".join(str(error) for error in known))
+        _fail(known)
     except SipcoreError as error:
-        fail(str(error))
+        _fail([error])
+
+
+def _fail(errors: Sequence[SipcoreError]) -> NoReturn:
+    from sipcore.app.terminal import fail
+
+    fail("\n".join(str(error) for error in errors))
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
@@ -87,11 +94,9 @@ def run(
     no_pull: Annotated[bool, typer.Option("--no-pull", help="Do not fetch missing models at the start.")] = False,
 ) -> None:
     """Answer calls: SIP, RTP and the assistant in one program."""
-    import anyio
-
     from sipcore.app.run import run_server
 
-    anyio.run(run_server, config, _names(plugins), not no_pull)
+    run_server(config, _names(plugins), not no_pull)
 
 
 @app.command()
@@ -110,12 +115,10 @@ def call(
     as_json: JsonOption = False,
 ) -> None:
     """Make a call: a small phone. Exit status 0: it was answered; 1: it was not."""
-    import anyio
-
     from sipcore.app.phone_call import Errand, make_call
 
     errand = Errand(target, play, say, record, dtmf or "", wait, duration, timeout)
-    raise typer.Exit(anyio.run(make_call, errand, as_json))
+    raise typer.Exit(make_call(errand, as_json))
 
 
 @app.command()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 import anyio
@@ -16,11 +18,12 @@ from sipcore.app.server import open_server
 from sipcore.app.terminal import err, out, pull_with_bars
 from sipcore.errors import ModelMissingError
 from sipcore.plugins.manager import PluginManager
+from sipcore.sip.uri import Uri
 
 logger = logging.getLogger(__name__)
 
 
-async def run_server(config: Path | None, plugins: list[str] | None, pull: bool) -> None:
+def run_server(config: Path | None, plugins: list[str] | None, pull: bool) -> None:
     """Load everything, say how to call, answer until SIGINT or SIGTERM.
 
     Raises:
@@ -32,28 +35,38 @@ async def run_server(config: Path | None, plugins: list[str] | None, pull: bool)
         manager.load(plugins)
         _tell_warnings(settings, manager)
         chosen = plan(settings, manager)
-        await fetch_models(chosen, pull)
+        fetch_models(chosen.models, pull)
+        anyio.run(_serve, settings, chosen)
+
+
+async def _serve(settings: Settings, chosen: Plan) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_on_signal, tasks.cancel_scope)
         async with open_server(settings, chosen):
             _tell_how_to_call(settings, chosen)
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for number in signals:
-                    logger.info("%s: hanging up and stopping", signal.Signals(number).name)
-                    break
+            await anyio.sleep_forever()
 
 
-async def fetch_models(chosen: Plan, pull: bool) -> None:
-    """Fetch the models that the chosen engines need and that are not here.
+async def _stop_on_signal(scope: anyio.CancelScope) -> None:
+    """Stop at the first signal; a second one finds the system's own handlers and ends the program at once."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            logger.info("%s: hanging up and stopping", signal.Signals(number).name)
+            break
+    scope.cancel()
+
+
+def fetch_models(missing: Sequence[str], pull: bool = True) -> None:
+    """Fetch models, with progress. In the main thread: Ctrl-C ends it at once, and what is here already stays.
 
     Raises:
         ModelMissingError: one is missing and must not be fetched.
     """
-    missing = chosen.models
-    if not missing:
-        return
-    if not pull:
+    if missing and not pull:
         names = " ".join(missing)
         raise ModelMissingError(f"not on this machine: {names}. Run `sipcore models pull {names}`")
-    await anyio.to_thread.run_sync(pull_with_bars, missing, err)
+    if missing:
+        pull_with_bars(missing, err)
 
 
 def _tell_warnings(settings: Settings, manager: PluginManager) -> None:
@@ -63,7 +76,6 @@ def _tell_warnings(settings: Settings, manager: PluginManager) -> None:
 
 
 def _tell_how_to_call(settings: Settings, chosen: Plan) -> None:
-    uri = f"sip:assistant@{settings.advertised_ip}:{settings.sip_local_port}"
     out.print(f"sipcore {__version__}")
     for choice in chosen.choices.values():
         out.print(f"  {choice.kind:<13}{choice.provider.name}", markup=False)
@@ -72,7 +84,18 @@ def _tell_how_to_call(settings: Settings, chosen: Plan) -> None:
     elif not chosen.choices.get("vad") and "conversation" not in chosen.choices:
         out.print("  vad          energy (the core's own)")
     out.print(f"  room for     {settings.session_room} calls (RTP {settings.rtp_port_start}-{settings.rtp_port_end})")
-    out.print(f"\nCall it:       {uri}", markup=False)
-    out.print(f"  from here:   sipcore call {uri} --play hello.wav --record heard.wav --duration 20", markup=False)
+    out.print(f"\nCall it:       {_uri(settings.advertised_ip, settings)}", markup=False)
+    here = _uri(_local_address(settings), settings)
+    errand = "--play hello.wav --record heard.wav --duration 20"
+    out.print(f"  from here:   sipcore call {here} {errand}", markup=False, soft_wrap=True)
     out.print("  a softphone: dial that address; no account and no registration are needed")
     out.print("Stop it:       Ctrl-C\n")
+
+
+def _uri(address: str, settings: Settings) -> Uri:
+    return Uri(user="assistant", host=address, port=settings.sip_local_port)
+
+
+def _local_address(settings: Settings) -> str:
+    """Where this machine reaches the server: not always the address that others are told."""
+    return "127.0.0.1" if ip_address(settings.sip_local_ip).is_unspecified else settings.sip_local_ip
