@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import re
 import time
 import wave
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sipcore.plugins import AudioFrame, models
+from sipcore.plugins.words import count_errors, split_words
 from sipcore_stt_whisper import Config
 from sipcore_stt_whisper.audio import RATE, for_whisper
 from sipcore_stt_whisper.engine import threads_for
@@ -42,17 +42,7 @@ def over_the_phone(path: Path) -> NDArray[np.float32]:
 
 def words(text: str) -> list[str]:
     """Return a text's words, digits spelt out."""
-    return [DIGITS.get(word, word) for word in re.findall(r"[a-z0-9']+", text.lower())]
-
-
-def distance(reference: list[str], heard: list[str]) -> int:
-    """Return the number of words to change, add or drop."""
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(reference, 1):
-        diagonal, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
-    return row[-1]
+    return [DIGITS.get(word, word) for word in split_words(text)]
 
 
 def stock(model: Any, samples: NDArray[np.float32], beam: int) -> str:
@@ -92,7 +82,7 @@ def main() -> None:
                 heard = [transcribe(samples) for samples, _ in speech]
                 best = min(best, time.perf_counter() - started)
                 pairs = zip(speech, heard, strict=True)
-                wrong = sum(distance(text, words(said)) for (_, text), said in pairs)
+                wrong = sum(count_errors(text, words(said)) for (_, text), said in pairs)
             base = base or best
             rate = wrong / sum(len(text) for _, text in speech)
             each = best / len(speech) * 1000

@@ -1,7 +1,7 @@
 """What the demo says it measured."""
 
 import pytest
-from sipcore.app.demo_report import Report, match, word_error_rate
+from sipcore.app.demo_report import Report, match
 from sipcore.app.scripted_caller import Spoken
 from sipcore.plugins import CallInfo, TurnFinished, TurnTiming
 
@@ -15,20 +15,6 @@ def turn(said="hello", heard="hi", end=10.0):
 
 def report(turns, barge_in=0.31, seconds=12.0):
     return Report(match([("Hello.", Spoken(9.0, 10.1))], turns), barge_in, "call.wav", seconds)
-
-
-@pytest.mark.parametrize(
-    ("pairs", "rate"),
-    [
-        ([("When are you open?", "when are you open")], 0.0),
-        ([("one two three four", "one too three")], 0.5),
-        ([("one", "one two")], 1.0),
-        ([("It's nine", "it's nine"), ("yes", "")], 1 / 3),
-        ([], 0.0),
-    ],
-)
-def test_word_error_rate(pairs, rate):
-    assert word_error_rate(pairs) == pytest.approx(rate)
 
 
 def test_latencies_count_from_the_end_of_speech_that_the_caller_saw():

@@ -1,9 +1,8 @@
 """Whisper's words, its doubts and its windows, on real speech and real noise."""
 
-import re
-
 import numpy as np
 import pytest
+from sipcore.plugins.words import count_errors, split_words
 from sipcore_stt_whisper import Config
 from sipcore_stt_whisper.audio import RATE, for_whisper
 from sipcore_stt_whisper.loading import load
@@ -28,23 +27,14 @@ def multilingual(pulled):
 
 
 def words(text: str) -> list[str]:
-    return [DIGITS.get(word, word) for word in re.findall(r"[a-z0-9']+", text.lower())]
-
-
-def errors(reference: list[str], heard: list[str]) -> int:
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(reference, 1):
-        diagonal, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
-    return row[-1]
+    return [DIGITS.get(word, word) for word in split_words(text)]
 
 
 def test_telephone_speech_is_understood(english, prompts):
     wrong = total = 0
     for prompt in prompts.values():
         transcript = english.transcribe(for_whisper(prompt.audio), (), NEVER)
-        wrong += errors(words(prompt.text), words(transcript.text))
+        wrong += count_errors(words(prompt.text), words(transcript.text))
         total += len(words(prompt.text))
         assert transcript.language == "en"
         assert 0.6 < transcript.confidence <= 1.0
@@ -61,7 +51,7 @@ def test_long_utterances_are_understood_to_the_end(english, prompts, count):
     samples = joined(prompts, names)
     reference = [word for name in names for word in words(prompts[name].text)]
     heard = words(english.transcribe(samples, (), NEVER).text)
-    assert errors(reference, heard) / len(reference) <= 0.12
+    assert count_errors(reference, heard) / len(reference) <= 0.12
 
 
 @pytest.mark.parametrize("level", [30, 300, 3000], ids=["faint", "line noise", "loud"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sipcore.app.scripted_caller import Spoken
 from sipcore.plugins.interfaces import TurnFinished, TurnTiming
+from sipcore.plugins.words import word_error_rate
 
 STEPS = ("transcript", "first_token", "first_audio", "first_packet")
 
@@ -89,26 +89,3 @@ def match(lines: Sequence[tuple[str, Spoken]], turns: Sequence[TurnFinished]) ->
         best = min(near, key=lambda turn: abs(turn.timing.speech_end - spoken.end), default=None)
         found.append(Line(text, spoken, best))
     return found
-
-
-def word_error_rate(pairs: Sequence[tuple[str, str]]) -> float:
-    """Word errors (substituted, inserted, deleted) as a share of the words said; case and punctuation do not count."""
-    errors = words = 0
-    for said, understood in pairs:
-        reference, heard = _words(said), _words(understood)
-        errors += _distance(reference, heard)
-        words += len(reference)
-    return errors / words if words else 0.0
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[\w']+", text.lower())
-
-
-def _distance(first: Sequence[str], second: Sequence[str]) -> int:
-    row = list(range(len(second) + 1))
-    for i, a in enumerate(first, 1):
-        previous, row[0] = row[0], i
-        for j, b in enumerate(second, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
-    return row[-1]
