@@ -1,10 +1,12 @@
 """A caller and an assistant take turns, in virtual time."""
 
+from contextlib import asynccontextmanager
+
 import anyio
 import pytest
 from sipcore.audio.frame import AudioFrame
 from sipcore.errors import CallEndedError, PluginError
-from sipcore.plugins import Message, TranscriptMade, TurnFinished
+from sipcore.plugins import Delta, Message, Transcript, TranscriptMade, TurnFinished, Voice
 from sipcore.testing.clock import VirtualTimeLoop
 from sipcore.testing.fakes import FakeCall, FakeLLM, FakeSTT, FakeTTS, FakeVAD, loud, quiet
 from sipcore.voice.assistant import Assistant, TurnTaking
@@ -357,3 +359,89 @@ async def test_the_end_of_speech_is_timed_to_half_a_frame_of_the_detector():
         talk = await Talk([quiet(1), loud(length), quiet(4)]).run()
         errors.append(talk.turns[0].timing.speech_end - began - 1.0 - length)
     assert max(map(abs, errors)) < 0.017
+
+
+class Hangs:
+    """Engines that never go on."""
+
+    async def transcribe(self, speech):
+        await anyio.sleep_forever()
+
+    @asynccontextmanager
+    async def reply(self, messages, tools=()):
+        async def stuck():
+            yield Delta("One sentence is made. Another is")
+            await anyio.sleep_forever()
+
+        yield stuck()
+
+    @asynccontextmanager
+    async def synthesize(self, text, voice):
+        await anyio.sleep_forever()
+        yield
+
+
+async def test_speech_recognition_that_hangs_is_given_up_and_apologised_for(caplog):
+    talk = Talk([quiet(1), loud(1), quiet(10)], apology="Sorry.", patience=5.0)
+    talk.stt = Hangs()
+    await talk.run()
+    assert talk.said == [("assistant", "Sorry.")]
+    assert "an engine did nothing for 5 s" in caplog.text
+
+
+async def test_a_model_that_stops_in_the_middle_is_given_up_and_apologised_for():
+    talk = Talk([quiet(1), loud(1), quiet(12)], apology="Sorry.", patience=5.0)
+    talk.llm.reply = Hangs().reply
+    await talk.run()
+    assert talk.said == [("caller", "question"), ("assistant", "One sentence is made. Sorry.")]
+
+
+async def test_a_voice_that_hangs_leaves_the_caller_the_floor_even_without_barge_in(caplog):
+    rules = TurnTaking(barge_in=False)
+    talk = Talk([quiet(6), loud(1), quiet(16)], greeting="Hello.", patience=5.0, turn_taking=rules)
+    talk.tts = Hangs()
+    await talk.run()
+    assert talk.said == [("caller", "question")]
+    assert "the greeting could not be spoken" in caplog.text
+    assert "not even the apology could be spoken" in caplog.text
+
+
+async def test_a_caller_who_holds_or_listens_long_is_no_fault_of_an_engine(caplog):
+    talk = Talk([quiet(1), loud(1), quiet(20)], patience=2.0, replies=["word " * 60])
+    await talk.run()
+    assert not caplog.records
+    assert talk.turns[0].heard.count("word") == 60
+
+
+async def test_a_caller_is_answered_in_the_voice_of_the_language_that_was_heard():
+    voices = []
+
+    class Voices(FakeTTS):
+        def synthesize(self, text, voice):
+            voices.append(voice)
+            return super().synthesize(text, voice)
+
+    talk = Talk([quiet(3), loud(1), quiet(5)], greeting="Hello.", voices={"de-DE": "eva"}, speed=1.5)
+    talk.tts = Voices()
+
+    async def transcribe(speech):
+        assert list(speech.languages) == ["en", "de-DE"]
+        return Transcript("Guten Tag", "de")
+
+    talk.stt.transcribe = transcribe
+    await talk.run()
+    assert voices == [Voice("en", "", 1.5), Voice("de-DE", "eva", 1.5)]
+    told = [e.transcript.language for e in talk.call.events if isinstance(e, TranscriptMade)]
+    assert told == ["en", "de", "de-DE"]
+
+
+async def test_markup_of_the_model_is_not_spoken():
+    talk = await Talk([quiet(1), loud(1), quiet(5)], replies=["**Yes**, we are `open`. \n\n---\n\n"]).run()
+    assert talk.tts.spoken == ["Yes, we are open."]
+    assert talk.turns[0].heard == "Yes, we are open."
+
+
+async def test_a_greeting_is_spoken_a_sentence_at_a_time():
+    talk = await Talk([quiet(5)], greeting="Hello, this is a test.  How are you?").run()
+    assert talk.tts.spoken == ["Hello, this is a test.", "How are you?"]
+    assert talk.said == [("assistant", "Hello, this is a test. How are you?")]

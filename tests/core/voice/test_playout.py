@@ -4,6 +4,7 @@ import pytest
 from sipcore.plugins import Voice
 from sipcore.testing.clock import VirtualTimeLoop
 from sipcore.testing.fakes import FakeCall, FakeTTS
+from sipcore.voice.patience import Patience
 from sipcore.voice.playout import Playout, Spoken
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +25,7 @@ async def test_words_count_from_their_middle(position, heard):
 
 async def test_pieces_are_heard_in_order():
     call = FakeCall([])
-    playout = Playout(call, FakeTTS(seconds=0.1), Voice())
+    playout = Playout(call, FakeTTS(seconds=0.1), Voice(), Patience(5.0))
     await playout.say("Yes.")
     await playout.say("Yes.")
     assert playout.heard(0.0) == ""
@@ -34,7 +35,7 @@ async def test_pieces_are_heard_in_order():
 
 async def test_finish_waits_until_all_was_heard():
     call = FakeCall([])
-    playout = Playout(call, FakeTTS(seconds=0.1), Voice())
+    playout = Playout(call, FakeTTS(seconds=0.1), Voice(), Patience(5.0))
     await playout.finish()
     await playout.say("0123456789")
     await playout.finish()

@@ -120,7 +120,15 @@ class AssistantSettings(Table):
         default="Hello, how can I help you?",
         description="What is spoken first when there is no greeting.wav; empty: nothing.",
     )
-    apology: str = Field(default=_ASSISTANT.apology, description="What is spoken when no reply could be made.")
+    apology: str = Field(
+        default=_ASSISTANT.apology, description="What is spoken when no reply could be made; empty: nothing."
+    )
+    patience: float = Field(
+        default=_ASSISTANT.patience,
+        ge=1,
+        le=600,
+        description="Seconds that an engine may take for its next piece of work, before the reply is given up.",
+    )
     language: Language = Field(default="en", description="The language that it starts in.")
     voices: Annotated[dict[Language, str], Words('a table such as { en = "en_US-joe-medium" }')] = Field(
         default_factory=dict[str, str],
@@ -152,5 +160,6 @@ class AssistantSettings(Table):
             voices=self.voices,
             speed=self.speed,
             apology=self.apology,
+            patience=self.patience,
             turn_taking=TurnTaking(threshold=turn.pop("vad_threshold"), **turn),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sipcore.audio.frame import AudioFrame
@@ -46,7 +46,8 @@ class Assistant:
         language: BCP 47 code of the language that it starts in.
         voices: a voice's name for each language; a language without one gets the engine's default.
         speed: of its speech; 1 is the voice's own.
-        apology: what it says when a reply could not be made.
+        apology: what it says when a reply could not be made; empty: nothing.
+        patience: seconds that an engine may take for its next piece of work, before the reply is given up.
         turn_taking: when it speaks and when it yields.
     """
 
@@ -58,9 +59,22 @@ class Assistant:
     voices: Mapping[str, str] = field(default_factory=dict[str, str])
     speed: float = 1.0
     apology: str = "Sorry, something went wrong. Please say that again."
+    patience: float = 30.0
     turn_taking: TurnTaking = TurnTaking()
 
-    def voice(self, language: str = "") -> Voice:
-        """The voice to speak ``language`` in (its own language when that is empty)."""
-        wanted = language or self.language
-        return Voice(language=wanted, name=self.voices.get(wanted, ""), speed=self.speed)
+    @property
+    def languages(self) -> Sequence[str]:
+        """The languages that it speaks, its own first."""
+        return tuple(dict.fromkeys((self.language, *self.voices)))
+
+    def voice(self, heard: str = "") -> Voice:
+        """The voice to answer the language ``heard`` in: its own language's when it speaks no variety of that one."""
+        same = [known for known in self.languages if known.lower() == heard.lower()]
+        alike = [known for known in self.languages if _primary(known) == _primary(heard)]
+        language = next(iter((*same, *alike)), self.language)
+        return Voice(language=language, name=self.voices.get(language, ""), speed=self.speed)
+
+
+def _primary(language: str) -> str:
+    """The primary subtag of a language tag (RFC 5646 §2.2.1): ``en`` of ``en-GB``."""
+    return language.partition("-")[0].lower()

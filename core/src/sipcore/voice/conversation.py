@@ -14,9 +14,11 @@ from anyio.abc import TaskGroup
 from sipcore.audio.frame import AudioFrame
 from sipcore.errors import CallEndedError, is_call_ended
 from sipcore.plugins.interfaces import VAD, CallHandle, Transcript, TranscriptMade, TurnFinished, WarmsPrompts
+from sipcore.plugins.text import SentenceSplitter
 from sipcore.voice.assistant import Assistant
 from sipcore.voice.endpointing import CandidateEnded, Endpointer, SpeechEvent, SpeechResumed, SpeechStarted, TurnEnded
 from sipcore.voice.history import History
+from sipcore.voice.patience import Patience
 from sipcore.voice.playout import Playout
 from sipcore.voice.turn import Engines, Turn
 
@@ -44,7 +46,7 @@ class Pipeline:
             PluginError: a voice is not there, as far as its engine can tell before it speaks.
         """
         llm, assistant = self._engines.llm, self._assistant
-        for language in dict.fromkeys((assistant.language, *assistant.voices)):
+        for language in assistant.languages:
             async with self._engines.tts.synthesize(_nothing(), assistant.voice(language)):
                 pass
         if isinstance(llm, WarmsPrompts):
@@ -66,6 +68,7 @@ class Pipeline:
 @dataclass(slots=True)
 class _Greeting:
     playout: Playout
+    patience: Patience
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
@@ -115,23 +118,27 @@ class _Dialogue:
     def greet(self) -> None:
         """Open the conversation, while listening."""
         if self._assistant.greeting or self._assistant.greeting_audio:
-            playout = Playout(self._call, self._engines.tts, self._assistant.voice())
-            self._greeting = _Greeting(playout)
+            patience = Patience(self._assistant.patience)
+            playout = Playout(self._call, self._engines.tts, self._assistant.voice(), patience)
+            self._greeting = _Greeting(playout, patience)
             self._tasks.start_soon(self._run_greeting, self._greeting)
 
     async def _run_greeting(self, greeting: _Greeting) -> None:
         with greeting.scope, suppress(CallEndedError):
-            await _try(partial(self._open_with, greeting.playout), "the greeting could not be spoken")
+            step = partial(self._open_with, greeting.playout)
+            await _try(greeting.patience, step, "the greeting could not be spoken")
             await greeting.playout.finish()
             self._greeting = None
-            self._said(greeting.playout.heard(float("inf")))
+            self._said(greeting.playout, float("inf"))
 
     async def _open_with(self, playout: Playout) -> None:
         assistant = self._assistant
         if assistant.greeting_audio is not None:
             await playout.play(assistant.greeting_audio, assistant.greeting)
         else:
-            await playout.say(assistant.greeting)
+            splitter = SentenceSplitter(first_clause=False)
+            for sentence in (*splitter.feed(assistant.greeting), *splitter.flush()):
+                await playout.say(sentence)
 
     def _begin(self, event: CandidateEnded) -> None:
         """Prepare the reply to what may be the whole utterance."""
@@ -150,11 +157,11 @@ class _Dialogue:
 
     async def _run_turn(self, turn: Turn) -> None:
         with turn.scope, suppress(CallEndedError):
-            if not await _try(turn.run, "no reply could be made"):
-                await _try(turn.apologise, "not even the apology could be spoken")
+            if not await _try(turn.patience, turn.run, "no reply could be made"):
+                await _try(turn.patience, turn.apologise, "not even the apology could be spoken")
             if self._turn is turn:
                 self._turn = None
-                self._finish(turn, turn.playout.heard(float("inf")), interrupted=False)
+                self._finish(turn, float("inf"), interrupted=False)
 
     async def _interrupt(self) -> None:
         """Barge-in: stop talking at once; what was not played was not said."""
@@ -164,14 +171,14 @@ class _Dialogue:
         turn, self._turn = self._turn, None
         if greeting is not None:
             greeting.scope.cancel()
-            self._said(greeting.playout.heard(await self._call.clear()))
+            self._said(greeting.playout, await self._call.clear())
         if turn is not None:
             turn.scope.cancel()
-            heard = turn.playout.heard(await self._call.clear())
-            if turn.transcript is None and not heard:
+            position = await self._call.clear()
+            if turn.transcript is None and not turn.playout.heard(position):
                 self._unheard = turn.audio
             else:
-                self._finish(turn, heard, interrupted=True)
+                self._finish(turn, position, interrupted=True)
 
     # --- telling
 
@@ -179,14 +186,17 @@ class _Dialogue:
         self._history.add_user(transcript.text)
         self._call.report(TranscriptMade(self._call.info, "caller", transcript))
 
-    def _said(self, heard: str) -> None:
+    def _said(self, playout: Playout, position: float) -> str:
+        """Note what of it the caller heard, when it was played up to ``position``."""
+        heard = playout.heard(position)
         self._history.add_assistant(heard)
         if heard:
-            language = self._assistant.language
-            self._call.report(TranscriptMade(self._call.info, "assistant", Transcript(heard, language)))
+            transcript = Transcript(heard, playout.voice.language)
+            self._call.report(TranscriptMade(self._call.info, "assistant", transcript))
+        return heard
 
-    def _finish(self, turn: Turn, heard: str, *, interrupted: bool) -> None:
-        self._said(heard)
+    def _finish(self, turn: Turn, position: float, *, interrupted: bool) -> None:
+        heard = self._said(turn.playout, position)
         if turn.said:
             self._call.report(TurnFinished(self._call.info, turn.said, heard, interrupted, turn.timing))
 
@@ -196,14 +206,15 @@ async def _nothing() -> AsyncIterator[str]:
         yield text
 
 
-async def _try(step: Callable[[], Awaitable[None]], problem: str) -> bool:
+async def _try(patience: Patience, step: Callable[[], Awaitable[None]], problem: str) -> bool:
     """Whether a step was taken; one that fails is told in the log.
 
     Raises:
         CallEndedError: the call ended meanwhile.
     """
     try:
-        await step()
+        with patience.limit():
+            await step()
     except Exception as error:
         if is_call_ended(error):
             raise CallEndedError("the call ended meanwhile") from error

@@ -11,6 +11,7 @@ import numpy as np
 from sipcore.audio.frame import AudioFrame
 from sipcore.audio.resample import Resampler
 from sipcore.plugins.interfaces import TTS, CallHandle, Voice
+from sipcore.voice.patience import Patience
 
 
 @dataclass(slots=True)
@@ -44,16 +45,23 @@ class Playout:
     Args:
         call: where to.
         tts: the engine.
-        voice: whose voice.
+        voice: whose voice; may be changed between pieces.
+        patience: renewed by every piece of audio; suspended while the caller listens.
         before_first: awaited when the first audio is there and before it is queued: the gate of a speculative reply.
     """
 
     def __init__(
-        self, call: CallHandle, tts: TTS, voice: Voice, before_first: Callable[[], Awaitable[None]] | None = None
+        self,
+        call: CallHandle,
+        tts: TTS,
+        voice: Voice,
+        patience: Patience,
+        before_first: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self.voice = voice
         self._call = call
         self._tts = tts
-        self._voice = voice
+        self._patience = patience
         self._gate = before_first
         self._spoken: list[Spoken] = []
         self.started = anyio.Event()
@@ -68,7 +76,7 @@ class Playout:
         piece = Spoken(text, 0.0, 0.0)
         resampler: Resampler | None = None
         rate = self._call.sample_rate
-        async with self._tts.synthesize(_once(text), self._voice) as frames:
+        async with self._tts.synthesize(_once(text), self.voice) as frames:
             async for frame in frames:
                 if frame.sample_rate != rate:
                     resampler = resampler or Resampler(frame.sample_rate, rate)
@@ -84,7 +92,8 @@ class Playout:
     async def finish(self) -> None:
         """Wait until everything queued was heard or cleared."""
         if self._spoken:
-            await self._call.played(self._spoken[-1].end)
+            with self._patience.suspended():
+                await self._call.played(self._spoken[-1].end)
 
     def heard(self, position: float) -> str:
         """The text that was played before ``position``."""
@@ -93,10 +102,11 @@ class Playout:
     async def _queue(self, piece: Spoken, frame: AudioFrame) -> None:
         if not frame.pcm:
             return
-        if self._gate is not None:
-            gate, self._gate = self._gate, None
-            await gate()
-        piece.end = await self._call.play(frame)
+        with self._patience.suspended():
+            if self._gate is not None:
+                gate, self._gate = self._gate, None
+                await gate()
+            piece.end = await self._call.play(frame)
         if not self._spoken or self._spoken[-1] is not piece:
             piece.start = piece.end - frame.duration
             self._spoken.append(piece)

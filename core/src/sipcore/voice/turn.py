@@ -9,9 +9,10 @@ import anyio
 
 from sipcore.audio.frame import AudioFrame
 from sipcore.plugins.interfaces import LLM, STT, TTS, CallHandle, Delta, Message, Speech, Transcript, TurnTiming
-from sipcore.plugins.text import sentences
+from sipcore.plugins.text import for_speech, sentences
 from sipcore.voice.assistant import Assistant
 from sipcore.voice.history import History
+from sipcore.voice.patience import Patience
 from sipcore.voice.playout import Playout
 
 FIRST_PACKET = 0.02
@@ -54,13 +55,17 @@ class Turn:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     transcript: Transcript | None = None
     timing: TurnTiming = field(init=False)
+    patience: Patience = field(init=False)
     playout: Playout = field(init=False)
     _committed: anyio.Event = field(default_factory=anyio.Event)
     _announced: bool = False
 
     def __post_init__(self) -> None:
         self.timing = TurnTiming(self.speech_end)
-        self.playout = Playout(self.call, self.engines.tts, self.assistant.voice(), before_first=self._on_first_audio)
+        self.patience = Patience(self.assistant.patience)
+        self.playout = Playout(
+            self.call, self.engines.tts, self.assistant.voice(), self.patience, before_first=self._on_first_audio
+        )
 
     @property
     def said(self) -> str:
@@ -83,24 +88,28 @@ class Turn:
         Raises:
             CallEndedError: the call ended meanwhile; perhaps in a group.
         """
-        transcript = await self.engines.stt.transcribe(Speech(self.audio, self._languages()))
+        transcript = await self.engines.stt.transcribe(Speech(self.audio, self.assistant.languages))
         self._note(transcript=anyio.current_time())
+        self.patience.renew()
         messages = self.history.messages(transcript.text)
         self.transcript = transcript
+        self.playout.voice = self.assistant.voice(transcript.language)
         self._announce()
         if transcript.text:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._note_first_packet)
                 await self._reply(messages)
                 tasks.cancel_scope.cancel()
-        await self._committed.wait()
+        with self.patience.suspended():
+            await self._committed.wait()
 
     async def _reply(self, messages: Sequence[Message]) -> None:
         async with self.engines.llm.reply(messages) as deltas:
             async for piece in sentences(self._texts(deltas)):
                 if self.timing.first_sentence is None:
                     self._note(first_sentence=anyio.current_time())
-                await self.playout.say(piece)
+                if words := for_speech(piece):
+                    await self.playout.say(words)
         await self.playout.finish()
 
     async def apologise(self) -> None:
@@ -113,11 +122,9 @@ class Turn:
         await self.playout.started.wait()
         self._note(first_packet=await self.call.played(self.playout.start + FIRST_PACKET))
 
-    def _languages(self) -> list[str]:
-        return sorted({self.assistant.language, *self.assistant.voices})
-
     async def _texts(self, deltas: AsyncIterable[Delta]) -> AsyncIterator[str]:
         async for delta in deltas:
+            self.patience.renew()
             if self.timing.first_token is None and delta.text:
                 self._note(first_token=anyio.current_time())
             yield delta.text
