@@ -143,3 +143,37 @@ async def test_a_greeting_that_is_no_audio_stops_the_start(tmp_path):
     source.write_text("no audio")
     with pytest.raises(ConfigError, match="cannot be used as greeting"):
         await load_greeting(tmp_path)
+
+
+@pytest.mark.anyio
+async def test_an_engine_that_breaks_while_it_warms_up_stops_the_start_with_a_line(tmp_path):
+    class Breaks(FakeLLM):
+        async def warm(self, messages):
+            raise RuntimeError("no memory")
+
+    chosen = plan(settings(tmp_path), manager(**{**ALL, "llm_c": Breaks([""])}))
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigError, match="the engines could not be warmed up: no memory"):
+            await open_conversation(chosen, None, stack)
+
+
+@pytest.mark.anyio
+async def test_a_group_of_errors_is_told_in_one_line(tmp_path):
+    broken = {**ALL, "llm_c": ExceptionGroup("unhandled", [ValueError("one"), OSError("two")])}
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigError, match=r"could not be opened: ValueError\('one'\); OSError\('two'\)"):
+            await open_conversation(plan(settings(tmp_path), manager(**broken)), None, stack)
+
+
+@pytest.mark.anyio
+async def test_a_voice_that_the_assistant_names_and_nobody_has_stops_the_start(tmp_path):
+    class NoSuchVoice(FakeTTS):
+        def synthesize(self, text, voice):
+            if voice.name:
+                raise PluginError(f"no voice is called {voice.name!r}")
+            return super().synthesize(text, voice)
+
+    asked = settings(tmp_path, assistant=[{"voices": {"en": "nobody"}}])
+    async with AsyncExitStack() as stack:
+        with pytest.raises(PluginError, match="no voice is called 'nobody'"):
+            await open_conversation(plan(asked, manager(**{**ALL, "tts_b": NoSuchVoice()})), None, stack)

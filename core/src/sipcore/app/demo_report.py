@@ -76,7 +76,7 @@ class Report:
     def rows(self) -> list[tuple[str, ...]]:
         """A row a turn: what was understood, and milliseconds to each step."""
         return [
-            (line.turn.said if line.turn else "-", *(str(line.latency[step] or "-") for step in STEPS))
+            (line.turn.said if line.turn else "-", *("-" if ms is None else str(ms) for ms in line.latency.values()))
             for line in self.lines
         ]
 

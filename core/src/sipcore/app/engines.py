@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,12 +113,8 @@ async def open_conversation(plan: Plan, greeting: AudioFrame | None, stack: Asyn
     opened: dict[str, Any] = {}
     for kind, choice in plan.choices.items():
         started = anyio.current_time()
-        try:
+        with _as_config_error(f"{kind} plugin {choice.provider.name} could not be opened"):
             opened[kind] = await stack.enter_async_context(choice.provider.open(choice.config))
-        except SipcoreError:
-            raise
-        except Exception as error:
-            raise ConfigError(f"{kind} plugin {choice.provider.name} could not be opened: {error}") from error
         logger.info("%s: %s is ready after %.1f s", kind, choice.provider.name, anyio.current_time() - started)
     if "conversation" in opened:
         return opened["conversation"]
@@ -126,8 +122,22 @@ async def open_conversation(plan: Plan, greeting: AudioFrame | None, stack: Asyn
         return Echo(greeting)
     engines = Engines(stt=opened["stt"], llm=opened["llm"], tts=opened["tts"])
     pipeline = Pipeline(plan.assistant.assistant(greeting), engines, opened.get("vad") or EnergyVAD())
-    await pipeline.warm_up()
+    with _as_config_error("the engines could not be warmed up"):
+        await pipeline.warm_up()
     return pipeline
+
+
+@contextmanager
+def _as_config_error(problem: str) -> Generator[None]:
+    """Whatever a plugin raises ends the start with a line of its own; what sipcore knows is quoted as it is."""
+    try:
+        yield
+    except SipcoreError:
+        raise
+    except ExceptionGroup as group:
+        raise ConfigError(f"{problem}: {'; '.join(map(repr, group.exceptions))}") from group
+    except Exception as error:
+        raise ConfigError(f"{problem}: {error or repr(error)}") from error
 
 
 async def load_greeting(output_dir: Path) -> AudioFrame | None:

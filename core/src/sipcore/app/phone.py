@@ -38,6 +38,7 @@ class Phone:
 
         Raises:
             CallFailedError: refused, unreachable, or 408 after ``timeout`` seconds.
+            MediaError: there is no free port, or no media engine.
             ConfigError: not a URI that can be called.
         """
         target = parse_target(number)

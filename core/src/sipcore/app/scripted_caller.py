@@ -20,7 +20,7 @@ PAUSE = 0.5
 
 
 class NothingHeardError(SipcoreError):
-    """The far end did not speak, or did not stop speaking, in time."""
+    """The far end did not speak, or did not stop speaking, in time; or it hung up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class ScriptedCaller:
         self._call = call
         self._bursts: list[Burst] = []
         self._heard = anyio.Condition()
+        self._over = False
 
     async def listen(self) -> None:
         """Hear the far end until the call is over; run it beside the script."""
@@ -68,8 +69,13 @@ class ScriptedCaller:
             async for frame in frames:
                 if np.sqrt(np.mean(np.square(frame.samples, dtype=np.float64))) > LOUD:
                     self._hear(anyio.current_time())
-                async with self._heard:
-                    self._heard.notify_all()
+                await self._tell()
+        self._over = True
+        await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._heard:
+            self._heard.notify_all()
 
     def _hear(self, now: float) -> None:
         if self._bursts and now - self._bursts[-1].end < PAUSE:
@@ -120,6 +126,8 @@ class ScriptedCaller:
         with anyio.move_on_after(longest):
             async with self._heard:
                 while not done():
+                    if self._over:
+                        raise NothingHeardError("the far end hung up")
                     await self._heard.wait()
                 return
         raise NothingHeardError(problem)

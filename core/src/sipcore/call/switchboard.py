@@ -167,7 +167,7 @@ class Switchboard:
 
         Raises:
             CallFailedError: it was not answered.
-            NoPortsFreeError: no port pair is free.
+            MediaError: there is no free port, or no media engine.
         """
         async with AsyncExitStack() as stack:
             channel = await stack.enter_async_context(self._media.channel(str(target), hosts={destination[0]}))
