@@ -566,3 +566,30 @@ async def test_whoever_fails_on_an_event_ends_its_own_call_alone(caplog):
         async with phone.dial(server):
             pass
     assert "SessionRang failed" in caplog.text
+
+
+async def test_whenever_callers_give_up_nothing_is_left(caplog):
+    """Thirty callers at once leave after 0 to 150 ms: while ports are opened, it rings, is answered, is spoken."""
+
+    async def talk(invitation):
+        async with invitation.answer(ring_seconds=0.05) as call, call.audio() as frames:
+            await call.play(tone())
+            async for frame in frames:
+                await call.play(frame)
+                await call.clear()
+
+    async with side(24000, talk, 24199) as server, side(24200, None, 24399) as phone:
+
+        async def call(patience):
+            with anyio.move_on_after(patience):
+                async with phone.dial(server) as call:
+                    await call.play(tone())
+                    await call.wait_over()
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(30):
+                tasks.start_soon(call, number * 0.005)
+        for one in (server, phone):
+            await settled(lambda one=one: one.board.calls == one.media.calls == one.endpoint.agent.active_sessions == 0)
+            assert one.kinds().count(CallRang) == one.kinds().count(CallEnded)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
