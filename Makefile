@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 MANIFESTS := constraints.txt pyproject.toml core/pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS))
 
-.PHONY: demo run test check bench interop format constraints clean
+.PHONY: demo run test check bench interop docs format constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/sipcore demo
@@ -32,6 +32,10 @@ check: $(TOOLS)
 
 bench: $(TOOLS)
 	$(BIN)/python -m bench
+
+docs: $(INSTALLED)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt --group docs
+	$(BIN)/mkdocs build --strict --site-dir build/docs
 
 format: $(TOOLS)
 	$(BIN)/ruff check --fix .
