@@ -10,13 +10,16 @@ QUIETEST = 60.0
 
 
 class EnergyDetector:
-    """Speech is what is 9 dB above the noise; the noise floor falls at once and rises by 1 dB a second."""
+    """Speech is what is 9 dB above the noise.
+
+    The first frame is taken for noise; after it, the noise floor falls at once and rises by 1 dB a second.
+    """
 
     sample_rate = 8000
     frame_samples = 256
 
     def __init__(self) -> None:
-        self._floor = QUIETEST
+        self._floor = float("inf")
 
     def probability(self, frame: NDArray[np.int16]) -> float:
         """0.5 at 9 dB over the noise floor; 6 dB more or less are certainty."""
