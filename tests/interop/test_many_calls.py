@@ -85,14 +85,15 @@ def test_two_hundred_calls_with_audio(warm: Callable[..., Server], lab: Lab, tmp
 
 
 def test_requests_and_responses_that_are_lost(warm: Callable[..., Server], lab: Lab, tmp_path: Path):
-    server = warm(calls=40)
+    server = warm(calls=40, env={"SIPCORE_SIP__T1": "0.25"})
     before = server.holdings()
-    lossy = ("-lost", "10")
+    lossy = ("-lost", "8")
     with Sipp(lab, tmp_path / "sipp", server.address, "call", 100, rate=20, talk=0.5, options=lossy) as sipp:
         counted = sipp.counted(60)
-    server.wait_calls_over(101, 15)
+    # sipp takes a repeated 200 of the INVITE for that of a BYE that was lost: such a call ends for want of an ACK
+    server.wait_calls_over(101, 25)
     settled(server, before)
-    print(f"one message in ten lost: {counted}")
+    print(f"one message in twelve lost: {counted}")
     assert counted.status == 0 and counted.successful == 100 and counted.failed == 0, sipp.errors
     assert counted.retransmissions > 0
     assert len(server.lines("incoming call")) == 101, "a repeated INVITE makes no second call"
