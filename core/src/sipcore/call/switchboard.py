@@ -38,7 +38,7 @@ class Switchboard:
         media: entered by the caller.
         address: the address for SDP: where far ends send audio to.
         answer: called for every incoming call, in a task of its own; what it leaves unanswered is rejected.
-        observe: told of every event of every call.
+        observe: told of every event of every call; raises nothing, and does not block.
     """
 
     def __init__(
