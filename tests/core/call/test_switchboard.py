@@ -88,6 +88,7 @@ async def test_audio_goes_both_ways_and_everything_is_given_back():
             assert (server.board.calls, server.media.calls) == (1, 1)
         await settled(lambda: server.board.calls == 0 and server.media.calls == 0)
         assert server.kinds() == phone.kinds() == [CallRang, CallAnswered, CallEnded]
+        assert server.events[0].info.call_id == phone.events[0].info.call_id
         assert [server.events[-1].reason, phone.events[-1].reason] == ["hangup", "bye"]
 
 

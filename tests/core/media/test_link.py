@@ -706,3 +706,15 @@ async def test_early_events_are_kept_for_the_first_reader(ports, phone) -> None:
             assert [event async for event in second] == []
         async with channel.events() as late:
             assert [event async for event in late] == []
+
+
+async def test_giving_up_while_a_channel_opens_leaks_no_ports():
+    settings = MediaSettings(rtp_port_start=27000, rtp_port_end=27003, mode="thread")
+    async with MediaEngine(settings) as engine:
+        for half_milliseconds in range(24):
+            with anyio.move_on_after(half_milliseconds / 2000):
+                async with engine.channel("given up"):
+                    pass
+            await anyio.sleep(0.02)
+        async with engine.channel("the only one"):
+            pass

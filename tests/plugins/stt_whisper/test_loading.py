@@ -45,7 +45,8 @@ def test_a_damaged_model_is_refused_with_its_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cores", "settings", "threads"), [(2, {}, 2), (16, {}, 4), (2, {"num_workers": 4}, 1), (2, {"cpu_threads": 6}, 6)]
+    ("cores", "settings", "threads"),
+    [(2, {}, 1), (3, {}, 2), (16, {}, 4), (2, {"num_workers": 4}, 1), (2, {"cpu_threads": 6}, 6)],
 )
 def test_workers_share_the_cores(monkeypatch, cores, settings, threads):
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))

@@ -82,9 +82,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
 
 def test_another_model_is_refused(pulled):
     voice = pulled("en_US-joe-medium") / "en_US-joe-medium.onnx"
-    with pytest.raises(
-        PluginError, match=r"is another model .*: its inputs are input, input_lengths, scales"
-    ):
+    with pytest.raises(PluginError, match=r"is another model .*: its inputs are input, input_lengths, scales"):
         load(voice)
 
 

@@ -126,11 +126,9 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """An AI answers a phone call, here and now: offline, with no key."""
-    import anyio
-
     from sipcore.app.demo import run_demo
 
-    raise typer.Exit(anyio.run(run_demo, as_json))
+    raise typer.Exit(run_demo(as_json))
 
 
 @app.command(name="config")

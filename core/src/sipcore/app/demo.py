@@ -42,7 +42,7 @@ INTERRUPTION = "Wait a moment. Where can I find you?"
 HEAR_BEFORE_INTERRUPTING = 0.7
 
 
-async def run_demo(as_json: bool) -> int:
+def run_demo(as_json: bool) -> int:
     """Set up, hold the call, report; the exit status: 0 only if the call worked.
 
     Raises:
@@ -56,9 +56,9 @@ async def run_demo(as_json: bool) -> int:
         chosen = plan(settings, manager)
         if chosen.models:
             console.print(f"Fetching what the demo needs, once: {', '.join(chosen.models)}", markup=False)
-            await anyio.to_thread.run_sync(pull_with_bars, chosen.models, console)
+            pull_with_bars(chosen.models, console)
         with setup_logging(settings, Path(scratch) / "demo.log", terminal=False):
-            report = await hold_call(settings, chosen, console)
+            report = anyio.run(hold_call, settings, chosen, console)
     if as_json:
         print(json.dumps(report.as_json()))  # noqa: T201
     else:

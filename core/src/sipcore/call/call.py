@@ -108,7 +108,7 @@ class Call:
 
     async def hang_up(self, reason: str = "") -> None:
         """End the call with BYE, the reason in a Reason header (RFC 3326); does not wait for the answer."""
-        self._leg.hang_up(f'SIP;text="{quoted(reason)}"' if reason else "")
+        self._leg.hang_up(f'SIP;text="{quoted(reason)}"' if reason else "", reason or "bye")
 
     def report(self, event: CallEvent) -> None:
         """Tell the observers."""

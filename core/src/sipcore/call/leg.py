@@ -108,12 +108,12 @@ class Leg:
                 self._endpoint.reject(self.session, status, reason, headers)
             self.end(f"{status} {reason or ''}".strip())
 
-    def hang_up(self, reason: str = "") -> None:
-        """Send BYE; ``reason`` is a Reason header's value (RFC 3326)."""
+    def hang_up(self, header: str = "", reason: str = "bye") -> None:
+        """Send BYE, with a Reason header's value (RFC 3326); ``reason`` is what the call's end is told with."""
         if not self.over:
             with suppress(LocalProtocolError):
-                self._endpoint.bye(self.session, reason)
-            self.end("bye")
+                self._endpoint.bye(self.session, header)
+            self.end(reason)
 
     def give_up(self) -> None:
         """Send CANCEL, or BYE if the call was answered."""

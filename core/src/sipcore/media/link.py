@@ -259,6 +259,10 @@ class MediaEngine:
                 answer = await waiting
         except TimeoutError as error:
             raise MediaError(f"the media engine opened no channel within {OPEN_SECONDS:g} s") from error
+        except asyncio.CancelledError:
+            if waiting.done() and not waiting.cancelled() and waiting.exception() is None:
+                connection.tell(Close(handle))
+            raise
         if connection.lost.is_set():
             raise MediaError("the media engine is gone")
         if isinstance(answer, Refused):

@@ -29,11 +29,11 @@ class Caller:
     def invite(
         self, target: Uri, now: float, caller: Uri | None, body: bytes, destination: Address, headers: Fields
     ) -> str:
-        """Send an INVITE outside a dialog (§13.2.1); returns the new session's id."""
+        """Send an INVITE outside a dialog (§13.2.1); returns the new session's id, which is the Call-ID."""
         context = self._context
         tag = context.token()
         request = self._make_invite(target, caller, tag, body, headers)
-        session = Session(context.token(), SessionState.CALLING, request, tag, destination)
+        session = Session(request.call_id, SessionState.CALLING, request, tag, destination)
         session.outgoing = context.transactions.request(request, destination, now, session)
         context.open(session)
         return session.id

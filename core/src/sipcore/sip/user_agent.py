@@ -125,7 +125,7 @@ class UserAgent:
         destination: Address,
         headers: Iterable[tuple[str, str]] = (),
     ) -> str:
-        """Call someone (§13.2.1); returns the session's id.
+        """Call someone (§13.2.1); returns the session's id, which is the Call-ID.
 
         Args:
             target: Request-URI and To.

@@ -24,7 +24,7 @@ class Config(BaseModel, extra="forbid"):
     num_workers: int = Field(default=1, ge=1, le=64)
     """How many utterances are transcribed at the same time."""
     cpu_threads: int = Field(default=0, ge=0, le=256)
-    """Threads for each of them; 0 shares the machine's cores among the workers, four each at most."""
+    """Threads for each of them; 0 shares the machine's cores but one among the workers, four each at most."""
     beam_size: int = Field(default=1, ge=1, le=20)
     """Hypotheses kept while decoding: 5 is a little better than 1, and a fifth slower."""
     languages: list[str] = Field(default_factory=list)

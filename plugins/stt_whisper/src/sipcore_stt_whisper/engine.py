@@ -61,9 +61,12 @@ class Whisper:
 
 
 def threads_for(config: Config) -> int:
-    """Return the threads of each worker: as set, or the cores shared among the workers, four each at most."""
+    """Return the threads of each worker: as set, or the cores but one shared among the workers, four each at most.
+
+    Threads of one worker wait for each other: one that must share its core holds up the others. So a core stays free.
+    """
     cores = len(os.sched_getaffinity(0))
-    return config.cpu_threads or max(1, min(MOST_THREADS, cores // config.num_workers))
+    return config.cpu_threads or max(1, min(MOST_THREADS, (cores - 1) // config.num_workers))
 
 
 @asynccontextmanager
