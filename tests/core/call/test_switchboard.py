@@ -39,9 +39,9 @@ class Side:
 
 
 @asynccontextmanager
-async def side(first_port, answer=None, last_port=None):
+async def side(first_port, answer=None, last_port=None, silence=60.0):
     events = []
-    media = MediaSettings(HOST, first_port, last_port or first_port + 39, mode="thread")
+    media = MediaSettings(HOST, first_port, last_port or first_port + 39, mode="thread", silence_seconds=silence)
     async with AsyncExitStack() as stack:
         endpoint = await stack.enter_async_context(SipEndpoint((HOST, 0)))
         engine = await stack.enter_async_context(MediaEngine(media))
@@ -594,3 +594,27 @@ async def test_whenever_callers_give_up_nothing_is_left(caplog):
             await settled(lambda one=one: one.board.calls == one.media.calls == one.endpoint.agent.active_sessions == 0)
             assert one.kinds().count(CallRang) == one.kinds().count(CallEnded)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_far_end_that_vanished_is_hung_up_on(caplog):
+    async with side(24000, echo, silence=0.3) as server, raw_phone(server) as phone:
+        await phone.send("INVITE", sdp(4000))
+        await phone.final()
+        await phone.send("ACK", number=phone.number)
+        with anyio.fail_after(2):
+            async for data, _ in phone.udp:
+                if data.startswith(b"BYE "):
+                    break
+        assert b'Reason: SIP;text="no audio"' in data
+        await settled(lambda: server.kinds()[-1] is CallEnded)
+        assert server.events[-1].reason == "no audio"
+    assert "no audio from the far end" in caplog.text
+
+
+async def test_a_far_end_that_holds_may_be_silent():
+    async with side(24000, echo, silence=0.2) as server, raw_phone(server) as phone:
+        await phone.send("INVITE", sdp(4000, "recvonly"))
+        await phone.final()
+        await phone.send("ACK", number=phone.number)
+        await anyio.sleep(0.6)
+        assert server.media.calls == 1

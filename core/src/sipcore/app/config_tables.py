@@ -56,6 +56,9 @@ class MediaSettings(Table):
     ports_per_session: Annotated[int, Words("an even number from 2 to 64")] = Field(
         default=4, ge=2, le=64, multiple_of=2, description="RTP ports set aside for a call; even."
     )
+    silence_seconds: float = Field(
+        default=60.0, ge=0, le=86_400, description="Seconds without audio from the far end that end a call; 0: never."
+    )
 
 
 class RecordingSettings(Table):

@@ -147,6 +147,7 @@ def media_settings(settings: Settings) -> MediaSettings:
         rtp_port_end=settings.rtp_port_end,
         ports_per_session=settings.media.ports_per_session,
         mode=settings.media.mode,
+        silence_seconds=settings.media.silence_seconds,
     )
 
 

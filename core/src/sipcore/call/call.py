@@ -15,7 +15,7 @@ from sipcore.call.leg import Leg
 from sipcore.call.media_session import MediaSession
 from sipcore.errors import CallEndedError, LocalProtocolError, MediaError, RemoteProtocolError
 from sipcore.media.messages import DigitReceived as DigitHeard
-from sipcore.media.messages import EngineLost, MediaEvent, MediaStatistics, RecordingFailed, StrangerHeard
+from sipcore.media.messages import EngineLost, MediaEvent, MediaStatistics, PeerSilent, RecordingFailed, StrangerHeard
 from sipcore.plugins.interfaces import CallEvent, CallInfo, DigitReceived, Stream
 from sipcore.sip.message import Request
 
@@ -154,6 +154,9 @@ class Call:
                 self.report(DigitReceived(self._info, digit))
             case StrangerHeard(address=(host, port)):
                 logger.warning("RTP from %s:%d is not from the far end: dropped", host, port)
+            case PeerSilent(seconds=seconds) if self._media.expects_audio:
+                logger.warning("no audio from the far end for %.0f s: the call ends", seconds)
+                await self.hang_up("no audio")
             case RecordingFailed(reason=reason):
                 logger.error("the recording stopped: %s", reason)
             case EngineLost():

@@ -34,6 +34,11 @@ class MediaSession:
         self._offer: SessionDescription | None = None
         self.agreement: MediaAgreement | None = None
 
+    @property
+    def expects_audio(self) -> bool:
+        """Whether the far end should be sending: it is not on hold."""
+        return self.agreement is not None and self.agreement.direction in {"sendrecv", "recvonly"}
+
     def offer(self) -> bytes:
         """Make an offer; its answer goes to `accept`."""
         self._version += 1

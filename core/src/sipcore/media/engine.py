@@ -29,6 +29,7 @@ from sipcore.media.messages import (
     Open,
     Opened,
     PeerMoved,
+    PeerSilent,
     Ready,
     Record,
     RecordingFailed,
@@ -69,6 +70,7 @@ class EngineShape:
         port_end: last port of the range.
         port_step: ports a session.
         arena: the shared memory's shape.
+        silence: seconds without a packet after which a peer is told to be silent; 0 is never.
     """
 
     address: str
@@ -76,17 +78,18 @@ class EngineShape:
     port_end: int
     port_step: int
     arena: ArenaShape
+    silence: float = 0.0
 
     def arguments(self) -> list[str]:
         """Return this shape as command line arguments."""
-        ports = (self.port_start, self.port_end, self.port_step)
-        return [self.address, *(str(n) for n in (*ports, self.arena.slots, self.arena.outbound_samples))]
+        numbers = (self.port_start, self.port_end, self.port_step, self.arena.slots, self.arena.outbound_samples)
+        return [self.address, *map(str, numbers), str(self.silence)]
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> EngineShape:
         """Read what `arguments` wrote."""
-        start, end, step, slots, samples = (int(argument) for argument in arguments[1:])
-        return cls(arguments[0], start, end, step, ArenaShape(slots, samples))
+        start, end, step, slots, samples = (int(argument) for argument in arguments[1:-1])
+        return cls(arguments[0], start, end, step, ArenaShape(slots, samples), float(arguments[-1]))
 
 
 @dataclass(slots=True)
@@ -97,6 +100,7 @@ class _Call:
     phase: int = -1
     event_type: int | None = None
     expects: frozenset[int] = frozenset()
+    told_silent: float = 0.0
 
 
 class Engine:
@@ -110,6 +114,7 @@ class Engine:
 
     def __init__(self, shape: EngineShape, arena: Arena, pipe: socket.socket) -> None:
         slots = shape.arena.slots
+        self._silence = shape.silence
         self._arena = arena
         self._pipe = Pipe(pipe)
         self._pool = PortPool(shape.address, sessions(shape.port_start, shape.port_end, shape.port_step))
@@ -213,10 +218,17 @@ class Engine:
             found = call.peer.visit_door(
                 silent_for=float("inf") if never else float(silent[index]), expects=call.expects
             )
+            self._tell_silence(call, now)
             if found.moved is not None:
                 self._happened(call.handle, PeerMoved(found.moved))
             if found.stranger is not None:
                 self._happened(call.handle, StrangerHeard(found.stranger, found.count))
+
+    def _tell_silence(self, call: _Call, now: float) -> None:
+        since = max(float(self._inbound.last[call.row]), call.told_silent)
+        if self._silence and now - since >= self._silence:
+            call.told_silent = now
+            self._happened(call.handle, PeerSilent(now - since))
 
     def _note(self, notable: Notable, now: float) -> None:
         call = self._by_row[notable.row]
@@ -281,6 +293,7 @@ class Engine:
         events = () if command.receive_telephone_event is None else (command.receive_telephone_event,)
         call.expects = frozenset((*command.receive, *events))
         call.event_type = command.telephone_event
+        call.told_silent = time.monotonic()
         self._inbound.agree(call.row, command.receive, command.receive_telephone_event)
         send = None
         first = call.peer.address is None

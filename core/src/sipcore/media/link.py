@@ -48,6 +48,7 @@ class MediaSettings:
         max_calls: channels at once; 0 is as many as the ports allow.
         mode: ``process``; ``thread`` for tests and tiny machines.
         playout_seconds: audio that can be queued a call.
+        silence_seconds: without a packet from the peer for so long, its channel gets `PeerSilent`; 0 is never.
     """
 
     address: str = "127.0.0.1"
@@ -57,6 +58,7 @@ class MediaSettings:
     max_calls: int = 0
     mode: Literal["process", "thread"] = "process"
     playout_seconds: float = 12.0
+    silence_seconds: float = 60.0
 
     def shape(self) -> EngineShape:
         """Return what the engine needs to know.
@@ -68,7 +70,12 @@ class MediaSettings:
         slots = min(pairs, self.max_calls or pairs)
         samples = max(1, round(self.playout_seconds * CLOCK_RATE))
         return EngineShape(
-            self.address, self.rtp_port_start, self.rtp_port_end, self.ports_per_session, ArenaShape(slots, samples)
+            self.address,
+            self.rtp_port_start,
+            self.rtp_port_end,
+            self.ports_per_session,
+            ArenaShape(slots, samples),
+            self.silence_seconds,
         )
 
 

@@ -68,6 +68,13 @@ class StrangerHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerSilent:
+    """Not one valid packet came from the peer for ``seconds``; told again for as long as it lasts."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class PeerMoved:
     """The peer's audio now comes from ``address`` (a NAT, or its old source fell silent); we send there."""
 
@@ -94,7 +101,14 @@ class EngineLost:
 
 
 MediaEvent: TypeAlias = (
-    FirstPacketReceived | DigitReceived | StrangerHeard | PeerMoved | ConnectFailed | RecordingFailed | EngineLost
+    FirstPacketReceived
+    | DigitReceived
+    | StrangerHeard
+    | PeerSilent
+    | PeerMoved
+    | ConnectFailed
+    | RecordingFailed
+    | EngineLost
 )
 
 # --- commands: server to engine ------------------------------------------------------------------------------------
