@@ -182,9 +182,9 @@ def show(report: Report) -> None:
     facts = report.as_json()
     out.print(f"\nword error rate   {facts['word_error_rate']:.1%}")
     out.print(f"barge-in          {facts['barge_in_ms']} ms until the assistant was silent")
-    out.print(
-        f"recording         {report.recording} ({report.seconds:.1f} s; caller left, assistant right)", markup=False
-    )
+    path, here = Path(report.recording), Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else path
+    out.print(f"recording         {shown} ({report.seconds:.1f} s; caller left, assistant right)", markup=False)
     out.print("\nThe call worked." if report.ok else "\nThe call did not work.", style="bold")
     if report.ok:
         out.print("Next: `sipcore run`, and dial the address that it prints with your softphone.")
