@@ -618,3 +618,26 @@ async def test_a_far_end_that_holds_may_be_silent():
         await phone.send("ACK", number=phone.number)
         await anyio.sleep(0.6)
         assert server.media.calls == 1
+
+
+async def test_silence_while_it_rang_does_not_end_an_answered_call():
+    async def slow(invitation):
+        async with invitation.answer(ring_seconds=0.9) as call, call.audio() as frames:
+            async for frame in frames:
+                await call.play(frame)
+
+    async with (
+        side(24000, slow, silence=0.4) as server,
+        raw_phone(server) as phone,
+        await anyio.create_udp_socket(local_host=HOST) as rtp,
+    ):
+        await phone.send("INVITE", sdp(rtp.extra(anyio.abc.SocketAttribute.local_port)))
+        _, _, body = await phone.final()
+        port = int(body.partition("m=audio ")[2].split()[0])
+        await phone.send("ACK", number=phone.number)
+        for number in range(40):
+            header = bytes([0x80, 0]) + number.to_bytes(2, "big") + (number * 160).to_bytes(4, "big") + b"ssrc"
+            await rtp.sendto(header + bytes([0xFF]) * 160, HOST, port)
+            await anyio.sleep(0.02)
+        assert server.media.calls == 1
+        assert CallEnded not in server.kinds()

@@ -47,6 +47,7 @@ class Call:
         self._channel = media.channel
         self._observe = observe
         self._digit_listeners: set[MemoryObjectSendStream[str]] = set()
+        self._answered_at = 0.0
         leg.on_offer = self._on_offer
         leg.on_late_answer = self._on_late_answer
         leg.on_end = self._on_end
@@ -141,7 +142,8 @@ class Call:
             self._channel.record(path, channels=channels)
 
     async def watch_media(self) -> None:
-        """Follow the media engine's events until the channel closes."""
+        """Follow the media engine's events until the channel closes; begins with the answer."""
+        self._answered_at = anyio.current_time()
         async with self._channel.events() as events:
             async for event in events:
                 await self._on_media(event)
@@ -154,7 +156,7 @@ class Call:
                 self.report(DigitReceived(self._info, digit))
             case StrangerHeard(address=(host, port)):
                 logger.warning("RTP from %s:%d is not from the far end: dropped", host, port)
-            case PeerSilent(seconds=seconds) if self._media.expects_audio:
+            case PeerSilent(seconds=seconds) if self._media.expects_audio and self._silent_since_answer(seconds):
                 logger.warning("no audio from the far end for %.0f s: the call ends", seconds)
                 await self.hang_up("no audio")
             case RecordingFailed(reason=reason):
@@ -164,6 +166,10 @@ class Call:
                 await self.hang_up("media engine lost")
             case _:
                 pass
+
+    def _silent_since_answer(self, seconds: float) -> bool:
+        """Whether a silence belongs to the call and not to its ringing: most of it came after the answer."""
+        return anyio.current_time() - self._answered_at > seconds / 2
 
     def _pass_on(self, digit: str, listener: MemoryObjectSendStream[str]) -> None:
         try:
