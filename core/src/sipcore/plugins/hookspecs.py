@@ -9,7 +9,16 @@ from typing import Any
 
 import pluggy
 
-from sipcore.plugins.interfaces import LLM, STT, TTS, VAD, CallObserver, Conversation, Provider
+from sipcore.plugins.interfaces import (
+    LLM,
+    STT,
+    TTS,
+    VAD,
+    CallObserver,
+    Conversation,
+    LanguageIdentifier,
+    Provider,
+)
 
 PROJECT = "sipcore"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -34,6 +43,11 @@ def sipcore_llm() -> Provider[Any, LLM]:
 @hookspec
 def sipcore_vad() -> Provider[Any, VAD]:
     """Return a voice-activity provider."""
+
+
+@hookspec
+def sipcore_language() -> Provider[Any, LanguageIdentifier]:
+    """Return a provider of a language identifier: which language a text is in."""
 
 
 @hookspec

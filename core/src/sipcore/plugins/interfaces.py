@@ -37,12 +37,14 @@ class Provider(Generic[ConfigT, EngineT]):
             A method ``models()`` on it names the models that must be on the machine before ``open`` (`NeedsModels`).
         open: loads and warms up the engine on the application's exit stack; fails early, with a clear message.
         api: the version of the plugin API that it was written for.
+        fallback: take it only where no other engine of its kind can serve: a voice of last resort.
     """
 
     name: str
     config: type[ConfigT]
     open: Callable[[ConfigT], AbstractAsyncContextManager[EngineT]]
     api: tuple[int, int] = API_VERSION
+    fallback: bool = False
 
 
 # --- language models -------------------------------------------------------------------------------------------------
@@ -51,11 +53,35 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model calls a function.
+
+    Args:
+        call_id: the model's name for this call: its result is told with it.
+        name: of the `Tool`.
+        arguments: a JSON object, as the model wrote it; what it holds is not checked.
+    """
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the conversation so far."""
+    """One message of the conversation so far.
+
+    Args:
+        role: who says it; ``tool`` tells the result of a call.
+        content: the words; of a tool, its result.
+        tool_calls: the functions that the assistant called with this message.
+        tool_call_id: of a tool's message: the call that it answers.
+    """
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +95,10 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of a reply, as the model makes it."""
+    """The next piece of a reply, as the model makes it: text, or a whole call of a function."""
 
-    text: str
+    text: str = ""
+    tool_call: ToolCall | None = None
 
 
 class LLM(Protocol):
@@ -158,6 +185,25 @@ class VAD(Protocol):
 
     def detector(self) -> SpeechDetector:
         """Make a detector for one call."""
+        ...
+
+
+# --- languages -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageGuess:
+    """Which language a text is in: its BCP 47 code, and how surely (0 to 1)."""
+
+    language: str
+    confidence: float
+
+
+class LanguageIdentifier(Protocol):
+    """Tells the language of a text."""
+
+    def identify(self, text: str, languages: Sequence[str]) -> LanguageGuess:
+        """Return the likeliest of ``languages`` (BCP 47 codes, at least one). Cheap: under 1 ms."""
         ...
 
 
@@ -314,6 +360,32 @@ class CallHandle(Protocol):
 
     async def send_digits(self, digits: str) -> None:
         """Send telephone events (RFC 4733)."""
+        ...
+
+    async def hold(self) -> None:
+        """Put the far end on hold: it is told so, and hears nothing until `resume`.
+
+        Raises:
+            CallFailedError: the far end refuses; the call goes on as before.
+        """
+        ...
+
+    async def resume(self) -> None:
+        """Talk again after `hold`.
+
+        Raises:
+            CallFailedError: the far end refuses; the call stays on hold.
+        """
+        ...
+
+    async def transfer(self, target: str) -> None:
+        """Ask the far end to call ``target`` (a SIP URI) instead (REFER, RFC 3515); returns when it has done so.
+
+        The call is left up: hang it up then.
+
+        Raises:
+            CallFailedError: the far end, or the target, refused; the call goes on as before.
+        """
         ...
 
     async def hang_up(self, reason: str = "") -> None:

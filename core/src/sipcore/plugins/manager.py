@@ -13,15 +13,25 @@ import pluggy
 
 from sipcore.errors import PluginError
 from sipcore.plugins import hookspecs
-from sipcore.plugins.interfaces import API_VERSION, LLM, STT, TTS, VAD, CallObserver, Conversation, Provider
+from sipcore.plugins.interfaces import (
+    API_VERSION,
+    LLM,
+    STT,
+    TTS,
+    VAD,
+    CallObserver,
+    Conversation,
+    LanguageIdentifier,
+    Provider,
+)
 
 log = logging.getLogger(__name__)
 
-ProviderKind: TypeAlias = Literal["stt", "tts", "llm", "vad", "conversation", "call_observer"]
+ProviderKind: TypeAlias = Literal["stt", "tts", "llm", "vad", "language", "conversation", "call_observer"]
 Status: TypeAlias = Literal["loaded", "off", "failed"]
 
 GROUP = "sipcore"
-KINDS: tuple[ProviderKind, ...] = ("stt", "tts", "llm", "vad", "conversation", "call_observer")
+KINDS: tuple[ProviderKind, ...] = ("stt", "tts", "llm", "vad", "language", "conversation", "call_observer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,8 @@ class PluginManager:
     @overload
     def providers(self, kind: Literal["vad"]) -> Mapping[str, Provider[Any, VAD]]: ...
     @overload
+    def providers(self, kind: Literal["language"]) -> Mapping[str, Provider[Any, LanguageIdentifier]]: ...
+    @overload
     def providers(self, kind: Literal["conversation"]) -> Mapping[str, Provider[Any, Conversation]]: ...
     @overload
     def providers(self, kind: Literal["call_observer"]) -> Mapping[str, Provider[Any, CallObserver]]: ...
@@ -133,6 +145,8 @@ class PluginManager:
     def provider(self, kind: Literal["llm"], name: str) -> Provider[Any, LLM]: ...
     @overload
     def provider(self, kind: Literal["vad"], name: str) -> Provider[Any, VAD]: ...
+    @overload
+    def provider(self, kind: Literal["language"], name: str) -> Provider[Any, LanguageIdentifier]: ...
     @overload
     def provider(self, kind: Literal["conversation"], name: str) -> Provider[Any, Conversation]: ...
     @overload

@@ -41,6 +41,8 @@ class FakeCall:
         self.events: list[CallEvent] = []
         self.digits_sent = ""
         self.hung_up: str | None = None
+        self.on_hold = False
+        self.transferred_to = ""
         self.cleared_at: list[float] = []
         self.over = False
         self._script = list(script)
@@ -106,6 +108,18 @@ class FakeCall:
     async def send_digits(self, digits: str) -> None:
         """Remember them."""
         self.digits_sent += digits
+
+    async def hold(self) -> None:
+        """Remember it."""
+        self.on_hold = True
+
+    async def resume(self) -> None:
+        """Remember it."""
+        self.on_hold = False
+
+    async def transfer(self, target: str) -> None:
+        """Remember it."""
+        self.transferred_to = target
 
     async def hang_up(self, reason: str = "") -> None:
         """Remember it."""
