@@ -36,7 +36,15 @@ from sipcore.app.config_sources import (
     is_table,
     read_layers,
 )
-from sipcore.app.config_tables import AssistantSettings, MediaSettings, RecordingSettings, SipSettings, number_of
+from sipcore.app.config_tables import (
+    AssistantSettings,
+    MediaSettings,
+    OutgoingSettings,
+    RecordingSettings,
+    SipSettings,
+    WebSocketSettings,
+    number_of,
+)
 from sipcore.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -122,6 +130,9 @@ class Settings(BaseSettings):
     ws_recv_queue_max: Count = Field(
         default=1000, description="Messages of one WebSocket client waiting to be handled."
     )
+    ws_owner_timeout: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=30.0, description="Seconds that a call stays up whose WebSocket client is lost, to be taken over."
+    )
     rtp_send_queue_max: Count = Field(default=500, description="20 ms packets waiting to be sent on one call.")
     rtp_recv_queue_max: Count = Field(
         default=500, description="20 ms packets received on one call waiting to be handled."
@@ -158,6 +169,8 @@ class Settings(BaseSettings):
     sip: SipSettings = Field(default=SipSettings(), description="SIP itself.")
     media: MediaSettings = Field(default=MediaSettings(), description="RTP and audio.")
     recording: RecordingSettings = Field(default=RecordingSettings(), description="Recordings.")
+    websocket: WebSocketSettings = Field(default=WebSocketSettings(), description="The WebSocket control.")
+    outgoing: OutgoingSettings = Field(default=OutgoingSettings(), description="Calls that clients ask for.")
     stt: PluginTables = _plugins("stt")
     tts: PluginTables = _plugins("tts")
     llm: PluginTables = _plugins("llm")

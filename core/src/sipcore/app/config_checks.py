@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sipcore.app.config_errors import given
 from sipcore.app.config_sources import KeyPath, Origin
+from sipcore.net.access import is_loopback
 
 if TYPE_CHECKING:
     from sipcore.app.config import Settings
@@ -53,6 +54,8 @@ def find_problems(settings: Settings, origins: Mapping[KeyPath, Origin], failed:
         found += _address_problems(settings, origins)
     if not {"rtp_port_start", "rtp_port_end"}.intersection(failed):
         found += _port_problems(settings, origins)
+    if settings.websocket.enabled and not {"ws_host", "ws_token", "websocket"}.intersection(failed):
+        found += _websocket_problems(settings, origins)
     if settings.recording.enabled and not {"recording_dir", "recording"}.intersection(failed):
         reason = unwritable(settings.recording_dir)
         if reason:
@@ -86,6 +89,14 @@ def _port_problems(settings: Settings, origins: Mapping[KeyPath, Origin]) -> lis
         said = given(("sip_local_port",), settings.sip_local_port, origins)
         return [f"{said}: it lies within the RTP ports {start}–{end}. Move one of them."]
     return []
+
+
+def _websocket_problems(settings: Settings, origins: Mapping[KeyPath, Origin]) -> list[str]:
+    if is_loopback(settings.ws_host) or settings.ws_token is not None:
+        return []
+    said = given(("ws_host",), settings.ws_host, origins)
+    text = "whoever reaches this address could steer calls. Set WS_TOKEN to a secret, or WS_HOST to 127.0.0.1"
+    return [f"{said}: {text}."]
 
 
 def unwritable(folder: Path) -> str:

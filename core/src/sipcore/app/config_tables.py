@@ -61,6 +61,32 @@ class MediaSettings(Table):
     )
 
 
+class WebSocketSettings(Table):
+    """``[websocket]``."""
+
+    enabled: bool = Field(default=True, description="Whether programs may steer calls over the WebSocket.")
+    origins: Annotated[tuple[str, ...], Words('a list such as ["https://desk.example.org"]')] = Field(
+        default=(), description="Origins of web pages that may connect; programs that are no browsers have none."
+    )
+    max_clients: int = Field(default=100, ge=1, le=10_000, description="Clients at once; more are refused with 503.")
+    ring_seconds: float = Field(
+        default=60.0, ge=1, le=600, description="Seconds that an incoming call is offered to clients before 480."
+    )
+
+
+class OutgoingSettings(Table):
+    """``[outgoing]``: the calls that clients of the WebSocket ask for."""
+
+    max_calls: int = Field(default=10, ge=0, le=100_000, description="Outgoing calls at once; 0: none.")
+    calls_per_second: int = Field(default=5, ge=1, le=10_000, description="New outgoing calls a second.")
+    ring_seconds: float = Field(
+        default=60.0, ge=1, le=600, description="Seconds that an outgoing call may ring before it is given up (408)."
+    )
+    caller: Annotated[str, Words("a SIP URI such as sip:desk@example.org")] = Field(
+        default="", pattern=r"^(sips?:\S+)?$", description="From of outgoing calls; empty: this server's own address."
+    )
+
+
 class RecordingSettings(Table):
     """``[recording]``."""
 

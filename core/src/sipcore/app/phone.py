@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 
 from sipcore import __version__
+from sipcore.app.destinations import resolve
 from sipcore.call.call import Call
 from sipcore.call.switchboard import Switchboard
 from sipcore.errors import CallFailedError, ConfigError, RemoteProtocolError
@@ -18,7 +18,6 @@ from sipcore.net.udp import SipEndpoint
 from sipcore.sip.uri import Uri
 from sipcore.sip.user_agent import UserAgentSettings
 
-SIP_PORT = 5060
 RTP_PORTS = (20000, 20998)
 """Where the phone's audio comes from: below the ports that the system gives out by itself."""
 
@@ -90,17 +89,3 @@ def parse_target(number: str) -> Uri:
     if uri.scheme != "sip" or not uri.host:
         raise ConfigError(f"{number} cannot be called: expected: sip:bob@192.168.1.10")
     return uri
-
-
-async def resolve(target: Uri) -> tuple[str, int]:
-    """Where to send a request for ``target``: the address of its host (RFC 3263's A record; SRV comes later).
-
-    Raises:
-        CallFailedError: the host has no IPv4 address.
-    """
-    port = target.port or SIP_PORT
-    try:
-        found = await anyio.getaddrinfo(target.host.strip("[]"), port, family=socket.AF_INET, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        raise CallFailedError(503, f"the host {target.host} has no IPv4 address ({error})") from error
-    return found[0][4][0], port

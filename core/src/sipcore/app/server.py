@@ -6,21 +6,23 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 import anyio
 
-from sipcore import __version__
 from sipcore.app.config import Settings
 from sipcore.app.engines import Plan, load_greeting, open_conversation
+from sipcore.app.gateway import Gateway
 from sipcore.app.logs import call_context
+from sipcore.app.metrics import Metrics
+from sipcore.app.parts import endpoint_of, gateway_of, media_settings, probe_pages
 from sipcore.call.call import Call
 from sipcore.call.invitation import Invitation
 from sipcore.call.recording import LOW_SPACE, free_bytes, recording_path, remove_old, repair_recordings
 from sipcore.call.switchboard import RETRY_AFTER, Switchboard
 from sipcore.errors import ConfigError, is_call_ended
-from sipcore.media.link import MediaEngine, MediaSettings
+from sipcore.media.link import MediaEngine
 from sipcore.media.messages import MediaStatistics
-from sipcore.net.udp import SipEndpoint
 from sipcore.plugins.interfaces import (
     CallEnded,
     CallEvent,
@@ -29,8 +31,6 @@ from sipcore.plugins.interfaces import (
     TranscriptMade,
     TurnFinished,
 )
-from sipcore.sip.timers import TimerValues
-from sipcore.sip.user_agent import UserAgentSettings
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +41,38 @@ Observer = Callable[[CallEvent], None]
 
 
 class Server:
-    """Answers calls: each gets a recording and the conversation.
+    """Answers calls: each gets a recording, and the conversation or a client of the WebSocket.
 
     Args:
         settings: checked already.
-        conversation: who talks.
+        metrics: counts what calls came to.
+
+    Attributes:
+        conversation: who talks; None: the clients.
+        gateway: the clients; None: there is no WebSocket.
+        stopping: whether calls are being hung up.
     """
 
-    def __init__(self, settings: Settings, conversation: Conversation) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
-        self._conversation = conversation
+        self._metrics = metrics
         self._calls = 0
+        self.conversation: Conversation | None = None
+        self.gateway: Gateway | None = None
+        self.stopping = False
+
+    @property
+    def calls(self) -> int:
+        """How many incoming calls are up."""
+        return self._calls
+
+    @property
+    def unready(self) -> str:
+        """Why no call can be taken now; empty when one can."""
+        room = self._settings.session_room
+        if self.stopping:
+            return "stopping"
+        return "full" if self._calls >= min(self._settings.sip.max_calls or room, room) else ""
 
     async def answer(self, invitation: Invitation) -> None:
         """Take one call from its INVITE to its end."""
@@ -68,35 +89,42 @@ class Server:
                 await self._serve(invitation)
             finally:
                 self._calls -= 1
+                if self.gateway is not None:
+                    self.gateway.gone(info)
 
     async def _serve(self, invitation: Invitation) -> None:
-        async with invitation.answer(self._settings.sip.ring_seconds) as call:
-            if self._settings.recording.enabled:
-                self._record(call)
+        async with invitation.answer(partial(self._ring, invitation)) as call:
+            self.record(call)
             logger.info("answered")
             try:
-                await self._converse(call)
+                await self._hold(call)
             except Exception as error:
                 if not is_call_ended(error):
                     logger.exception("the conversation failed: hanging up")
         if call.statistics is not None:
             log_media(call.statistics)
+            self._metrics.count_media(call.statistics)
 
-    async def _converse(self, call: Call) -> None:
-        """Let the conversation talk; what does not notice the end of the call is cancelled a little later."""
-        async with anyio.create_task_group() as tasks:
+    async def _ring(self, invitation: Invitation) -> None:
+        if self.conversation is None and self.gateway is not None:
+            await self.gateway.ring(invitation)
+        else:
+            await anyio.sleep(self._settings.sip.ring_seconds)
 
-            async def end() -> None:
-                await call.wait_over()
-                await anyio.sleep(LINGER_SECONDS)
-                logger.warning("the conversation did not end with its call: cancelled")
-                tasks.cancel_scope.cancel()
+    async def _hold(self, call: Call) -> None:
+        if self.conversation is None:
+            if self.gateway is not None:
+                await self.gateway.attend(call)
+        elif self.gateway is None:
+            await converse(self.conversation, call)
+        else:
+            async with self.gateway.followed(call, self._settings.assistant[0].name):
+                await converse(self.conversation, call)
 
-            tasks.start_soon(end)
-            await self._conversation.converse(call)
-            tasks.cancel_scope.cancel()
-
-    def _record(self, call: Call) -> None:
+    def record(self, call: Call) -> None:
+        """Record a call, if calls are recorded; one that cannot be goes on."""
+        if not self._settings.recording.enabled:
+            return
         try:
             path = recording_path(self._settings.recording_dir, call.info, datetime.now().astimezone())
         except OSError as error:
@@ -107,48 +135,66 @@ class Server:
         call.report(RecordingStarted(call.info, str(path)))
 
 
+async def converse(conversation: Conversation, call: Call) -> None:
+    """Let a conversation talk; one that does not notice the end of its call is cancelled a little later."""
+    async with anyio.create_task_group() as tasks:
+
+        async def end() -> None:
+            await call.wait_over()
+            await anyio.sleep(LINGER_SECONDS)
+            logger.warning("the conversation did not end with its call: cancelled")
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(end)
+        await conversation.converse(call)
+        tasks.cancel_scope.cancel()
+
+
 @asynccontextmanager
 async def open_server(
-    settings: Settings, plan: Plan, observers: Sequence[Observer] = ()
+    settings: Settings, plan: Plan | None, observers: Sequence[Observer] = (), *, websocket: bool = False
 ) -> AsyncGenerator[Server, None]:
     """Load the engines, bind the ports and answer calls until the block is left.
+
+    Args:
+        settings: checked already.
+        plan: the engines of the conversation; None: clients of the WebSocket hold the calls.
+        observers: told of every event.
+        websocket: whether there is a WebSocket.
 
     Raises:
         ConfigError: something in the settings cannot work, a port is in use …
         PluginError: an engine could not be loaded.
     """
     _tidy(settings)
-    observe = _fan_out([log_event, *observers])
+    metrics = Metrics()
+    server = Server(settings, metrics)
     async with AsyncExitStack() as stack:
         endpoint = await stack.enter_async_context(endpoint_of(settings))
         greeting = await load_greeting(settings.output_dir)
-        conversation = await open_conversation(plan, greeting, stack)
-        server = Server(settings, conversation)
+        if websocket:
+            pages = probe_pages(lambda: server.unready, metrics.page)
+            gateway = gateway_of(settings, pages, greeting, server.record)
+            server.gateway = await stack.enter_async_context(gateway)
+        if plan is not None:
+            server.conversation = await open_conversation(plan, greeting, stack)
         media = await stack.enter_async_context(MediaEngine(media_settings(settings)))
-        await stack.enter_async_context(Switchboard(endpoint, media, settings.advertised_ip, server.answer, observe))
-        yield server
+        told = [log_event, metrics.observe, *([server.gateway.observe] if server.gateway else []), *observers]
+        board = Switchboard(endpoint, media, settings.advertised_ip, server.answer, _fan_out(told))
+        await stack.enter_async_context(board)
+        if server.gateway is not None:
+            await stack.enter_async_context(server.gateway.dialling(board))
+        _add_gauges(metrics, board, server.gateway)
+        try:
+            yield server
+        finally:
+            server.stopping = True
 
 
-def endpoint_of(settings: Settings) -> SipEndpoint:
-    """The SIP endpoint that the settings describe."""
-    agent = UserAgentSettings(
-        address=(settings.advertised_ip, settings.sip_local_port),
-        product=f"sipcore/{__version__}",
-        timers=TimerValues(t1=settings.sip.t1, t2=settings.sip.t2),
-    )
-    return SipEndpoint((settings.sip_local_ip, settings.sip_local_port), agent)
-
-
-def media_settings(settings: Settings) -> MediaSettings:
-    """The media engine's share of the settings."""
-    return MediaSettings(
-        address=settings.sip_local_ip,
-        rtp_port_start=settings.rtp_port_start,
-        rtp_port_end=settings.rtp_port_end,
-        ports_per_session=settings.media.ports_per_session,
-        mode=settings.media.mode,
-        silence_seconds=settings.media.silence_seconds,
-    )
+def _add_gauges(metrics: Metrics, board: Switchboard, gateway: Gateway | None) -> None:
+    metrics.gauge("calls_active", "Calls that there are now, ringing ones too.", lambda: board.calls)
+    if gateway is not None:
+        metrics.gauge("websocket_clients", "Clients of the WebSocket.", lambda: gateway.clients)
 
 
 def _tidy(settings: Settings) -> None:

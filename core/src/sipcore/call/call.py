@@ -88,6 +88,17 @@ class Call:
         with self._while_up():
             return await self._channel.play(audio.pcm) / self.sample_rate
 
+    def try_play(self, audio: AudioFrame) -> float | None:
+        """Queue audio of the call's rate without waiting; its end's position in seconds, None when there is no room."""
+        with self._while_up():
+            end = self._channel.try_play(audio.pcm)
+        return None if end is None else end / self.sample_rate
+
+    @property
+    def queued(self) -> float:
+        """Seconds of audio that wait to be sent."""
+        return self._channel.queued / self.sample_rate
+
     async def played(self, position: float) -> float | None:
         """Wait until the audio before ``position`` was sent; when that was, or None if it was cleared."""
         with self._while_up():
@@ -108,6 +119,10 @@ class Call:
             self._channel.send_digits(digits)
 
     async def hang_up(self, reason: str = "") -> None:
+        """End the call; see `end`."""
+        self.end(reason)
+
+    def end(self, reason: str = "") -> None:
         """End the call with BYE, the reason in a Reason header (RFC 3326); does not wait for the answer."""
         self._leg.hang_up(f'SIP;text="{quoted(reason)}"' if reason else "", reason or "bye")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -48,11 +48,11 @@ class Invitation:
         self._context = context
 
     @asynccontextmanager
-    async def answer(self, ring_seconds: float = 0.0) -> AsyncGenerator[Call, None]:
+    async def answer(self, while_ringing: Callable[[], Awaitable[object]] | None = None) -> AsyncGenerator[Call, None]:
         """Open the media, send 180 and 200, and wait for the ACK; leaving the block hangs up.
 
         Args:
-            ring_seconds: how long it rings before it is answered.
+            while_ringing: awaited between 180 and 200; it may reject the call.
 
         Raises:
             MediaError: there is no free port, or no media engine: 503 is due.
@@ -66,7 +66,8 @@ class Invitation:
             offer = self._event.request.body
             body = media.answer(offer) if offer else media.offer()
             self._leg.ring()
-            await self._leg.wait_over_for(ring_seconds)
+            if while_ringing is not None:
+                await self._leg.while_up(while_ringing)
             self._leg.answer(body)
             try:
                 confirmed = await self._leg.wait_answered()

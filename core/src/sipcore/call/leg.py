@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
@@ -156,6 +156,16 @@ class Leg:
             CallFailedError: the far end refused.
             CallEndedError: it ended otherwise.
         """
+        await self.while_up(self.answered.wait)
+        return self.body
+
+    async def while_up(self, wait: Callable[[], Awaitable[object]]) -> None:
+        """Wait for something, but no longer than the session lasts.
+
+        Raises:
+            CallFailedError: the far end refused meanwhile.
+            CallEndedError: it ended meanwhile.
+        """
         async with anyio.create_task_group() as tasks:
 
             async def stop_when_over() -> None:
@@ -163,19 +173,8 @@ class Leg:
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(stop_when_over)
-            await self.answered.wait()
+            await wait()
             tasks.cancel_scope.cancel()
-        self.check()
-        return self.body
-
-    async def wait_over_for(self, seconds: float) -> None:
-        """Wait ``seconds``.
-
-        Raises:
-            CallEndedError: it ended meanwhile.
-        """
-        with anyio.move_on_after(seconds):
-            await self._over.wait()
         self.check()
 
     async def wait_over(self) -> str:

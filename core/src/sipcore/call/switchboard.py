@@ -13,6 +13,7 @@ from sipcore.call.call import Call, quoted
 from sipcore.call.invitation import CallContext, Invitation
 from sipcore.call.leg import Leg
 from sipcore.call.media_session import MediaSession
+from sipcore.call.outgoing import Outgoing
 from sipcore.errors import CallEndedError, CallFailedError, MediaError, RemoteProtocolError, is_call_ended
 from sipcore.media.link import MediaEngine
 from sipcore.net.udp import SipEndpoint
@@ -157,22 +158,43 @@ class Switchboard:
         caller: Uri | None = None,
         on_ringing: Callable[[int], None] = lambda _: None,
     ) -> AsyncGenerator[Call, None]:
-        """Call ``target`` and wait for the answer; leaving the block hangs up.
+        """Call ``target`` and wait for the answer; leaving the block hangs up. See `place`.
+
+        Raises:
+            CallFailedError: it was not answered.
+            MediaError: there is no free port, or no media engine.
+        """
+        async with self.place(target, destination, caller, on_ringing) as outgoing:
+            await outgoing.wait_answered()
+            yield outgoing.call
+
+    @asynccontextmanager
+    async def place(
+        self,
+        target: Uri,
+        destination: tuple[str, int],
+        caller: Uri | None = None,
+        on_ringing: Callable[[int], None] = lambda _: None,
+        call_id: str | None = None,
+    ) -> AsyncGenerator[Outgoing, None]:
+        """Call ``target``; leaving the block gives the call up, or hangs up.
 
         Args:
             target: whom to call.
             destination: host and port that the INVITE is sent to.
             caller: our URI (From); our own address otherwise.
             on_ringing: called with each provisional status.
+            call_id: the Call-ID; None: a new one.
 
         Raises:
-            CallFailedError: it was not answered.
             MediaError: there is no free port, or no media engine.
         """
         async with AsyncExitStack() as stack:
             channel = await stack.enter_async_context(self._media.channel(str(target), hosts={destination[0]}))
             media = MediaSession(channel, self._context.address, session_id=channel.port, hosts={destination[0]})
-            session = self._endpoint.invite(target, caller=caller, body=media.offer(), destination=destination)
+            session = self._endpoint.invite(
+                target, caller=caller, body=media.offer(), destination=destination, call_id=call_id
+            )
             leg = self._legs[session] = Leg(session, self._endpoint)
             info = CallInfo(session, "outgoing", str(caller or self._endpoint.address), str(target))
             stack.callback(self._forget, leg, info)
@@ -180,10 +202,7 @@ class Switchboard:
             leg.on_ringing = _early_media(media, on_ringing)
             self._observe(CallRang(info))
             stack.callback(leg.give_up)
-            _take_answer(media, await leg.wait_answered())
-            self._adopt(call)
-            self._observe(CallAnswered(info))
-            yield call
+            yield Outgoing(call, leg, media, self._context)
 
     # --- both
 
@@ -194,13 +213,6 @@ class Switchboard:
         leg.end("bye")
         self._legs.pop(leg.session, None)
         self._observe(CallEnded(info, leg.reason))
-
-
-def _take_answer(media: MediaSession, body: bytes) -> None:
-    try:
-        media.accept(body)
-    except RemoteProtocolError as error:
-        raise CallFailedError(488, f"the answer cannot be used: {error}") from error
 
 
 def _early_media(media: MediaSession, on_ringing: Callable[[int], None]) -> Callable[[int, bytes], None]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from sipcore.control.actions import Accept, Decline, Dial, End, Output, Perform, Silence, Tell
@@ -47,6 +45,7 @@ from sipcore.control.events import (
     TurnReported,
 )
 from sipcore.control.fields import Status, safe_phone
+from sipcore.control.records import CallRecord, ClientRecord, State
 from sipcore.control.text_protocol import parse_command
 from sipcore.errors import RemoteProtocolError
 
@@ -56,43 +55,8 @@ EVERYTHING = "*"
 NOBODY_THERE = 480
 
 
-class State(Enum):
-    """Where a call is."""
-
-    RINGING = "ringing"
-    ANSWERING = "answering"
-    DIALLING = "dialling"
-    ANSWERED = "answered"
-
-
-@dataclass(slots=True)
-class _Client:
-    version: int
-    followed: set[str] = field(default_factory=set[str])
-
-
-@dataclass(slots=True)
-class _Call:
-    """A call. ``declined``: the clients that leave it to others; ``deadline``: when it ends unless somebody takes it."""
-
-    call_id: str
-    phone: str
-    direction: str
-    details: dict[str, Any]
-    state: State
-    owner: int | None = None
-    declined: set[int] = field(default_factory=set[int])
-    listeners: set[int] = field(default_factory=set[int])
-    deadline: float = float("inf")
-
-    @property
-    def is_offered(self) -> bool:
-        """Whether a client may take it."""
-        return self.owner is None and self.state in {State.RINGING, State.ANSWERED}
-
-
 class Hub:
-    """Clients, calls, and what one may do with the other. Client ids are the driver's: 1, 2, …
+    """Clients, calls, and what one may do with the other. Client ids are the driver's: 1, 2 and so on.
 
     After every method that changes something: carry out `take_outputs`, and call `handle_timeout` at `next_timeout`.
 
@@ -106,8 +70,8 @@ class Hub:
         self._new_id = new_id
         self._ring_timeout = ring_timeout
         self._owner_timeout = owner_timeout
-        self._clients: dict[int, _Client] = {}
-        self._calls: dict[str, _Call] = {}
+        self._clients: dict[int, ClientRecord] = {}
+        self._calls: dict[str, CallRecord] = {}
         self._outputs: deque[Output] = deque()
 
     def take_outputs(self) -> list[Output]:
@@ -131,6 +95,11 @@ class Hub:
         call = self._calls.get(call_id)
         return call.owner if call else None
 
+    def is_answered(self, call_id: str) -> bool:
+        """Whether a call is there and was answered."""
+        call = self._calls.get(call_id)
+        return call is not None and call.state is State.ANSWERED
+
     def hearers(self, call_id: str) -> Iterable[int]:
         """Return the clients that get a call's audio."""
         call = self._calls.get(call_id)
@@ -142,7 +111,7 @@ class Hub:
 
     def connect(self, client: int, version: int) -> None:
         """A client is there; it is offered what waits."""
-        self._clients[client] = _Client(version)
+        self._clients[client] = ClientRecord(version)
         for call in self._calls.values():
             if call.is_offered:
                 self._offer(call, client)
@@ -158,7 +127,7 @@ class Hub:
             else:
                 self._decline_if_nobody_wants(call)
 
-    def _lose_owner(self, call: _Call, now: float) -> None:
+    def _lose_owner(self, call: CallRecord, now: float) -> None:
         if call.state is State.DIALLING:
             self._outputs.append(End(call.call_id, "the client that called is gone"))
             call.owner = None
@@ -193,7 +162,7 @@ class Hub:
 
     # --- commands
 
-    def _find(self, call_id: str) -> _Call:
+    def _find(self, call_id: str) -> CallRecord:
         call = self._calls.get(call_id)
         if call is None:
             raise NotAllowedError(404, f"there is no call {call_id}", call_id)
@@ -201,7 +170,7 @@ class Hub:
 
     def _place(self, client: int, phone: str) -> None:
         call_id = self._new_id()
-        call = _Call(call_id, safe_phone(phone), "outgoing", {}, State.DIALLING, client)
+        call = CallRecord(call_id, safe_phone(phone), "outgoing", {}, State.DIALLING, client)
         self._calls[call_id] = call
         if self.version(client) >= 2:
             self._tell(client, Calling(call.phone, call_id))
@@ -213,7 +182,7 @@ class Hub:
         for call in calls:
             self._describe(call, client)
 
-    def _command(self, client: int, call: _Call, command: CallCommand, now: float) -> None:
+    def _command(self, client: int, call: CallRecord, command: CallCommand, now: float) -> None:
         match command:
             case Answer():
                 self._answer(client, call)
@@ -234,7 +203,7 @@ class Hub:
                 self._check_owner(client, call)
                 self._own_command(client, call, command, now)
 
-    def _own_command(self, client: int, call: _Call, command: CallCommand, now: float) -> None:
+    def _own_command(self, client: int, call: CallRecord, command: CallCommand, now: float) -> None:
         match command:
             case Bye() | HangUp():
                 self._outputs.append(End(call.call_id, ""))
@@ -251,16 +220,16 @@ class Hub:
                 self._check_answered(call)
                 self._outputs.append(Perform(call.call_id, client, command))
 
-    def _check_owner(self, client: int, call: _Call) -> None:
+    def _check_owner(self, client: int, call: CallRecord) -> None:
         if call.owner != client:
             whose = "nobody's yet: answer it first" if call.owner is None else "another client's"
             raise NotAllowedError(409, f"call {call.call_id} is {whose}", call.call_id)
 
-    def _check_answered(self, call: _Call) -> None:
+    def _check_answered(self, call: CallRecord) -> None:
         if call.state is not State.ANSWERED:
             raise NotAllowedError(409, f"call {call.call_id} is not answered", call.call_id)
 
-    def _answer(self, client: int, call: _Call) -> None:
+    def _answer(self, client: int, call: CallRecord) -> None:
         if call.is_offered:
             call.owner = client
             call.deadline = float("inf")
@@ -272,19 +241,19 @@ class Hub:
         if call.state is State.ANSWERED:
             self._tell_answered(call)
 
-    def _ignore(self, client: int, call: _Call) -> None:
+    def _ignore(self, client: int, call: CallRecord) -> None:
         if not call.is_offered:
             raise NotAllowedError(409, f"call {call.call_id} is not offered", call.call_id)
         call.declined.add(client)
         self._tell(client, Ignored(call.call_id))
         self._decline_if_nobody_wants(call)
 
-    def _decline_if_nobody_wants(self, call: _Call) -> None:
+    def _decline_if_nobody_wants(self, call: CallRecord) -> None:
         """Decline a call that rings when every client that is there ignored it."""
         if call.state is State.RINGING and self._clients and call.declined.issuperset(self._clients):
             self._outputs.append(Decline(call.call_id, NOBODY_THERE))
 
-    def _say(self, client: int, call: _Call, command: Say) -> None:
+    def _say(self, client: int, call: CallRecord, command: Say) -> None:
         if call.owner == LOCAL:
             self._outputs.append(Perform(call.call_id, client, command))
         elif call.owner in (None, client) or self.version(call.owner) < 2:
@@ -296,7 +265,7 @@ class Hub:
 
     def offer(self, call_id: str, phone: str, details: Mapping[str, Any], now: float) -> None:
         """A call came in: it rings at every client."""
-        call = _Call(call_id, safe_phone(phone), "incoming", dict(details), State.RINGING)
+        call = CallRecord(call_id, safe_phone(phone), "incoming", dict(details), State.RINGING)
         call.deadline = now + self._ring_timeout
         self._calls[call_id] = call
         for client in self._clients:
@@ -304,7 +273,7 @@ class Hub:
 
     def adopt(self, call_id: str, phone: str, details: Mapping[str, Any]) -> None:
         """This program's own conversation holds a call."""
-        call = _Call(call_id, safe_phone(phone), "incoming", dict(details), State.ANSWERED, LOCAL)
+        call = CallRecord(call_id, safe_phone(phone), "incoming", dict(details), State.ANSWERED, LOCAL)
         self._calls[call_id] = call
         self._tell_new(call)
 
@@ -344,10 +313,11 @@ class Hub:
         call = self._calls.pop(call_id, None)
         if call is None:
             return
-        for client in self._clients:
-            asked = call.is_offered and client not in call.declined
-            if client == call.owner or client in call.listeners or asked or self._follows(client, call):
+        told = call.listeners | (call.offered - call.declined) | {call.owner}
+        for client, known in self._clients.items():
+            if client in told or self._follows(client, call):
                 self._tell(client, Ended(call_id))
+            known.followed.discard(call_id)
 
     def digit(self, call_id: str, digit: str) -> None:
         """The far end pressed a key."""
@@ -393,15 +363,16 @@ class Hub:
         if client in self._clients:
             self._outputs.append(Tell(client, event))
 
-    def _offer(self, call: _Call, client: int) -> None:
+    def _offer(self, call: CallRecord, client: int) -> None:
+        call.offered.add(client)
         if self.version(client) >= 2:
             self._describe(call, client)
         self._tell(client, Rang(call.phone, call.call_id))
 
-    def _describe(self, call: _Call, client: int) -> None:
+    def _describe(self, call: CallRecord, client: int) -> None:
         self._tell(client, Described(call.call_id, self._described(call)))
 
-    def _described(self, call: _Call) -> dict[str, Any]:
+    def _described(self, call: CallRecord) -> dict[str, Any]:
         return {
             "direction": call.direction,
             "phone": call.phone,
@@ -410,10 +381,10 @@ class Hub:
             **call.details,
         }
 
-    def _follows(self, client: int, call: _Call) -> bool:
+    def _follows(self, client: int, call: CallRecord) -> bool:
         return not self._clients[client].followed.isdisjoint({call.call_id, EVERYTHING})
 
-    def _tell_followers(self, call: _Call, event: Event, but: int | None = None) -> None:
+    def _tell_followers(self, call: CallRecord, event: Event, but: int | None = None) -> None:
         for client in self._clients:
             if client != but and self._follows(client, call):
                 self._tell(client, event)
@@ -427,23 +398,21 @@ class Hub:
             self._tell(call.owner, event)
         self._tell_followers(call, event, but=call.owner)
 
-    def _tell_new(self, call: _Call) -> None:
+    def _tell_new(self, call: CallRecord) -> None:
         for client, known in self._clients.items():
             if known.version >= 2:
                 self._describe(call, client)
 
-    def _tell_changed(self, call: _Call) -> None:
+    def _tell_changed(self, call: CallRecord) -> None:
         self._tell_holders(call.call_id, Described(call.call_id, self._described(call)))
 
-    def _tell_answered(self, call: _Call) -> None:
+    def _tell_answered(self, call: CallRecord) -> None:
         """Tell the owner that the call is its, and whom it was offered to that it is not theirs."""
         if call.owner:
             self._tell(call.owner, Answered(call.call_id))
-        if call.direction == "incoming":
-            for client in self._clients:
-                if client != call.owner and client not in call.declined:
-                    self._tell(client, Ignored(call.call_id))
-                    call.declined.add(client)
+        for client in sorted(call.offered - call.declined - {call.owner}):
+            self._tell(client, Ignored(call.call_id))
+        call.offered.clear()
         self._tell_changed(call)
 
 

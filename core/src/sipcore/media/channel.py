@@ -197,6 +197,27 @@ class MediaChannel:
                 await self.wake()
             return self._written() + self._shift
 
+    def try_play(self, pcm: bytes) -> int | None:
+        """Queue 16-bit audio if there is room for all of it, and nobody waits to queue some.
+
+        Returns:
+            The position of its end; None when it was not queued.
+
+        Raises:
+            MediaError: the channel is closed or its engine lost.
+        """
+        self._check()
+        samples = np.frombuffer(pcm, dtype="<i2")
+        if self._playing.locked() or self.queued + len(samples) > self._arena.shape.outbound_samples:
+            return None
+        self._arena.queue(self.row, samples)
+        return self._written() + self._shift
+
+    @property
+    def queued(self) -> int:
+        """Samples that wait to be sent."""
+        return self._written() - int(self._arena.cursors[self.row, Cursor.READ])
+
     async def played(self, position: int) -> float | None:
         """Wait until all before ``position`` was really sent.
 

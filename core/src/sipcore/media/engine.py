@@ -43,7 +43,7 @@ from sipcore.media.peer import Peer, names_no_one
 from sipcore.media.pipe import Pipe
 from sipcore.media.ports import PortPool, sessions
 from sipcore.media.recorder import Recorder
-from sipcore.media.ring import INBOUND_FRAMES, Arena, ArenaShape, Cursor
+from sipcore.media.ring import Arena, ArenaShape, Cursor
 from sipcore.media.sockets import Reception
 
 TICK = 0.005
@@ -82,14 +82,14 @@ class EngineShape:
 
     def arguments(self) -> list[str]:
         """Return this shape as command line arguments."""
-        numbers = (self.port_start, self.port_end, self.port_step, self.arena.slots, self.arena.outbound_samples)
-        return [self.address, *map(str, numbers), str(self.silence)]
+        arena = (self.arena.slots, self.arena.outbound_samples, self.arena.kept_frames)
+        return [self.address, *map(str, (self.port_start, self.port_end, self.port_step, *arena)), str(self.silence)]
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> EngineShape:
         """Read what `arguments` wrote."""
-        start, end, step, slots, samples = (int(argument) for argument in arguments[1:-1])
-        return cls(arguments[0], start, end, step, ArenaShape(slots, samples), float(arguments[-1]))
+        start, end, step, *arena = (int(argument) for argument in arguments[1:-1])
+        return cls(arguments[0], start, end, step, ArenaShape(*arena), float(arguments[-1]))
 
 
 @dataclass(slots=True)
@@ -205,7 +205,7 @@ class Engine:
     def _publish(self, rows: NDArray[np.intp], heard: NDArray[np.int16]) -> None:
         cursors = self._arena.cursors
         frame = cursors[rows, Cursor.HEARD]
-        self._arena.inbound[rows, frame % INBOUND_FRAMES] = heard
+        self._arena.inbound[rows, frame % self._arena.shape.inbound_frames] = heard
         cursors[rows, Cursor.HEARD] = frame + 1
 
     def _visit_doors(self, frame: int, rows: NDArray[np.intp], now: float) -> None:

@@ -21,6 +21,7 @@ from sipcore.media.messages import Answer, Close, Closed, Command, Decoder, Open
 from sipcore.media.ports import sessions
 from sipcore.media.process import RunningEngine, run_engine
 from sipcore.media.ring import ArenaShape
+from sipcore.rtp.jitter import FRAME
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class MediaSettings:
         max_calls: channels at once; 0 is as many as the ports allow.
         mode: ``process``; ``thread`` for tests and tiny machines.
         playout_seconds: audio that can be queued a call.
+        heard_seconds: audio that a slow listener of a call may lag behind.
         silence_seconds: without a packet from the peer for so long, its channel gets `PeerSilent`; 0 is never.
     """
 
@@ -58,6 +60,7 @@ class MediaSettings:
     max_calls: int = 0
     mode: Literal["process", "thread"] = "process"
     playout_seconds: float = 12.0
+    heard_seconds: float = 4.8
     silence_seconds: float = 60.0
 
     def shape(self) -> EngineShape:
@@ -74,7 +77,7 @@ class MediaSettings:
             self.rtp_port_start,
             self.rtp_port_end,
             self.ports_per_session,
-            ArenaShape(slots, samples),
+            ArenaShape(slots, samples, max(1, round(self.heard_seconds * CLOCK_RATE / FRAME))),
             self.silence_seconds,
         )
 

@@ -20,10 +20,10 @@ from sipcore.rtp.jitter import FRAME
 
 HISTORY = 1024
 """Frames sent that are remembered with their time: 20 s."""
-INBOUND_FRAMES = 256
-"""Frames heard that the ring holds: 5 s."""
-KEPT_FRAMES = INBOUND_FRAMES - 16
-"""Frames that a slow reader may lag behind; the rest keeps a reader that is interrupted from reading torn samples."""
+KEPT_FRAMES = 240
+"""Frames that a slow reader may lag behind, unless a shape says otherwise: 4.8 s."""
+SPARE_FRAMES = 16
+"""Frames beside those: they keep a reader that is interrupted from reading torn samples."""
 
 
 class Cursor(IntEnum):
@@ -50,10 +50,17 @@ class ArenaShape:
     Args:
         slots: calls.
         outbound_samples: samples that can be queued a call.
+        kept_frames: frames that a slow reader of a call may lag behind.
     """
 
     slots: int
     outbound_samples: int
+    kept_frames: int = KEPT_FRAMES
+
+    @property
+    def inbound_frames(self) -> int:
+        """Frames heard that the ring of a call holds."""
+        return self.kept_frames + SPARE_FRAMES
 
 
 class Arena:
@@ -67,7 +74,7 @@ class Arena:
         cursors: int64, shape (slots, len(Cursor)).
         sent_end: int64, shape (slots, HISTORY): `Cursor.SENT` after a frame.
         sent_at: float64, shape (slots, HISTORY): when it was sent, monotonic seconds.
-        inbound: int16, shape (slots, INBOUND_FRAMES, FRAME).
+        inbound: int16, shape (slots, inbound_frames, FRAME).
         outbound: int16, shape (slots, outbound_samples).
     """
 
@@ -87,7 +94,7 @@ class Arena:
         self.cursors: NDArray[np.int64] = take(np.int64, slots, len(Cursor)).view(np.int64)
         self.sent_end: NDArray[np.int64] = take(np.int64, slots, HISTORY).view(np.int64)
         self.sent_at: NDArray[np.float64] = take(np.float64, slots, HISTORY).view(np.float64)
-        self.inbound: NDArray[np.int16] = take(np.int16, slots, INBOUND_FRAMES, FRAME).view(np.int16)
+        self.inbound: NDArray[np.int16] = take(np.int16, slots, shape.inbound_frames, FRAME).view(np.int16)
         self.outbound: NDArray[np.int16] = take(np.int16, slots, shape.outbound_samples).view(np.int16)
 
     def queue(self, row: int, samples: NDArray[np.int16]) -> int:
@@ -133,9 +140,9 @@ class Arena:
         heard = int(self.cursors[row, Cursor.HEARD])
         if frame >= heard:
             return None, 0
-        oldest = heard - KEPT_FRAMES
+        oldest = heard - self.shape.kept_frames
         lost = max(0, oldest - frame)
-        return self.inbound[row, (frame + lost) % INBOUND_FRAMES].tobytes(), lost
+        return self.inbound[row, (frame + lost) % self.shape.inbound_frames].tobytes(), lost
 
     def clean(self, row: int) -> None:
         """Prepare a row for a new call (engine)."""
@@ -144,7 +151,7 @@ class Arena:
 
 def size(shape: ArenaShape) -> int:
     """Return the octets that the memory needs."""
-    row = 8 * len(Cursor) + 16 * HISTORY + 2 * FRAME * INBOUND_FRAMES + 2 * shape.outbound_samples
+    row = 8 * len(Cursor) + 16 * HISTORY + 2 * FRAME * shape.inbound_frames + 2 * shape.outbound_samples
     return row * shape.slots
 
 

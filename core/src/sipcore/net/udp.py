@@ -112,11 +112,25 @@ class SipEndpoint:
     # --- commands, as UserAgent has them, with the time filled in ---------------------------------------------------
 
     def invite(
-        self, target: Uri, *, caller: Uri | None = None, body: bytes, destination: Address, headers: Fields = ()
+        self,
+        target: Uri,
+        *,
+        caller: Uri | None = None,
+        body: bytes,
+        destination: Address,
+        headers: Fields = (),
+        call_id: str | None = None,
     ) -> str:
         """Call someone; see UserAgent.invite()."""
-        now = self._now()
-        session = self.agent.invite(target, now=now, caller=caller, body=body, destination=destination, headers=headers)
+        session = self.agent.invite(
+            target,
+            now=self._now(),
+            caller=caller,
+            body=body,
+            destination=destination,
+            headers=headers,
+            call_id=call_id,
+        )
         self._flush()
         return session
 

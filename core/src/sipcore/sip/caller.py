@@ -27,18 +27,27 @@ class Caller:
         self._context = context
 
     def invite(
-        self, target: Uri, now: float, caller: Uri | None, body: bytes, destination: Address, headers: Fields
+        self,
+        target: Uri,
+        now: float,
+        caller: Uri | None,
+        body: bytes,
+        destination: Address,
+        headers: Fields,
+        call_id: str | None = None,
     ) -> str:
         """Send an INVITE outside a dialog (§13.2.1); returns the new session's id, which is the Call-ID."""
         context = self._context
         tag = context.token()
-        request = self._make_invite(target, caller, tag, body, headers)
+        request = self._make_invite(target, caller, tag, body, headers, call_id or context.token())
         session = Session(request.call_id, SessionState.CALLING, request, tag, destination)
         session.outgoing = context.transactions.request(request, destination, now, session)
         context.open(session)
         return session.id
 
-    def _make_invite(self, target: Uri, caller: Uri | None, tag: str, body: bytes, headers: Fields) -> Request:
+    def _make_invite(
+        self, target: Uri, caller: Uri | None, tag: str, body: bytes, headers: Fields, call_id: str
+    ) -> Request:
         context, settings = self._context, self._context.settings
         sender = caller or Uri(user=settings.user, host=settings.address[0])
         fields = Headers(
@@ -47,7 +56,7 @@ class Caller:
                 ("Max-Forwards", "70"),
                 ("From", str(NameAddress(sender).with_tag(tag))),
                 ("To", str(NameAddress(target))),
-                ("Call-ID", context.token()),
+                ("Call-ID", call_id),
                 ("CSeq", "1 INVITE"),
                 ("Contact", context.contact),
                 ("Allow", ALLOW),

@@ -124,6 +124,7 @@ class UserAgent:
         body: bytes,
         destination: Address,
         headers: Iterable[tuple[str, str]] = (),
+        call_id: str | None = None,
     ) -> str:
         """Call someone (§13.2.1); returns the session's id, which is the Call-ID.
 
@@ -134,8 +135,9 @@ class UserAgent:
             body: the SDP offer.
             destination: where the INVITE is sent.
             headers: more header fields.
+            call_id: the Call-ID, never used before; None: a new one.
         """
-        return self._caller.invite(target, now, caller, body, destination, headers)
+        return self._caller.invite(target, now, caller, body, destination, headers, call_id)
 
     def cancel(self, session: str, now: float, reason: str = "") -> None:
         """Give up a call of ours that is not answered (§9.1); SessionRejected tells when it is over.

@@ -1,0 +1,295 @@
+"""One call as the clients of the WebSocket see it: their commands in order, its audio to them, marks as they are played."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from sipcore.app.sound_files import SoundFiles
+from sipcore.app.wire_audio import from_wire
+from sipcore.audio.frame import AudioFrame
+from sipcore.call.bridge import Bridge
+from sipcore.call.call import Call
+from sipcore.control.commands import (
+    CallCommand,
+    Clear,
+    Hold,
+    Mark,
+    Part,
+    PlayAudio,
+    PlayFile,
+    Resume,
+    SendDigits,
+    Transfer,
+    Whisper,
+)
+from sipcore.control.events import Cleared, MarkPlayed
+from sipcore.control.hub import Hub
+from sipcore.errors import CallEndedError, CallFailedError, LocalProtocolError, MediaError, RemoteProtocolError
+from sipcore.net.websocket import AudioFormat
+
+logger = logging.getLogger(__name__)
+
+COMMANDS_WAITING = 1000
+MARKS_WAITING = 1000
+
+
+class Desk(Protocol):
+    """What an attended call needs of the gateway."""
+
+    hub: Hub
+
+    def flush(self) -> None:
+        """Carry out what the hub wants."""
+        ...
+
+    def send_audio(self, call_id: str, frame: AudioFrame) -> None:
+        """Give a frame to whoever hears the call."""
+        ...
+
+    def audio_format(self, client: int) -> AudioFormat:
+        """Return the format of a client's audio."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Marked:
+    position: float
+    client: int
+    name: str
+
+
+class AttendedCall:
+    """Carries out what clients ask for on one call.
+
+    Args:
+        call_id: its id in the protocol.
+        call: the call.
+        desk: the gateway.
+        files: what PLAY may play.
+        most_queued: seconds of audio that a client may send ahead.
+    """
+
+    def __init__(self, call_id: str, call: Call, desk: Desk, files: SoundFiles, most_queued: float) -> None:
+        self.call_id = call_id
+        self.call = call
+        self.bridge: Bridge | None = None
+        self._desk = desk
+        self._files = files
+        self._most_queued = most_queued
+        self._commands, self._inbox = anyio.create_memory_object_stream[tuple[int, CallCommand]](COMMANDS_WAITING)
+        self._playlist: deque[AudioFrame | tuple[int, str]] = deque()
+        self._marks: deque[_Marked] = deque()
+        self._more = anyio.Event()
+        self._marked = anyio.Event()
+        self._end = 0.0
+        self._clears = 0
+        self._bridge_scope: anyio.CancelScope | None = None
+        self._tasks: TaskGroup | None = None
+
+    # --- from outside
+
+    def perform(self, client: int, command: CallCommand) -> None:
+        """Take a client's command; it is carried out after those before it."""
+        try:
+            self._commands.send_nowait((client, command))
+        except anyio.WouldBlock:
+            self._refuse(client, 429, "too many commands wait")
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            self._refuse(client, 404, "the call is over")
+
+    def silence(self) -> None:
+        """Drop what is queued: nobody owns it."""
+        self.perform(0, Clear(self.call_id))
+
+    def hang_up(self, reason: str) -> None:
+        """End the call."""
+        self.call.end(reason)
+
+    def play(self, audio: AudioFrame) -> None:
+        """Queue audio of our own."""
+        self._playlist.append(audio)
+        self._more.set()
+
+    def join(self, other: AttendedCall) -> None:
+        """Let the far ends of both calls talk to each other until `part`, or one of them ends."""
+        assert self._tasks is not None
+        self.part()
+        other.part()
+        scope = anyio.CancelScope()
+        bridge = Bridge(self.call, other.call)
+        for one in (self, other):
+            one.bridge, one._bridge_scope = bridge, scope
+        self._tasks.start_soon(self._run_bridge, bridge, scope, other)
+
+    def part(self) -> bool:
+        """Undo `join`; whether there was anything to undo."""
+        if self._bridge_scope is None:
+            return False
+        self._bridge_scope.cancel()
+        return True
+
+    # --- the call's tasks
+
+    async def run(self) -> None:
+        """Attend to the call until it ends."""
+        with suppress(CallEndedError):
+            async with anyio.create_task_group() as self._tasks:
+                self._tasks.start_soon(self._quietly, self._hear)
+                self._tasks.start_soon(self._quietly, self._work)
+                self._tasks.start_soon(self._quietly, self._play)
+                self._tasks.start_soon(self._quietly, self._watch_marks)
+                await self.call.wait_over()
+                self._tasks.cancel_scope.cancel()
+        self._inbox.close()
+
+    async def _quietly(self, step: Callable[[], Awaitable[None]]) -> None:
+        with suppress(CallEndedError):
+            await step()
+
+    async def _hear(self) -> None:
+        async with self.call.audio() as frames:
+            async for frame in frames:
+                self._desk.send_audio(self.call_id, frame)
+
+    async def _run_bridge(self, bridge: Bridge, scope: anyio.CancelScope, other: AttendedCall) -> None:
+        self._describe(joined=other.call_id)
+        other._describe(joined=self.call_id)
+        with scope, suppress(CallEndedError):
+            await bridge.run()
+        for one in (self, other):
+            if one.bridge is bridge:
+                one.bridge = one._bridge_scope = None
+                one._describe(joined=None)
+
+    async def _work(self) -> None:
+        async for client, command in self._inbox:
+            try:
+                await self._perform(client, command)
+            except RemoteProtocolError as error:
+                self._refuse(client, error.status, str(error))
+            except MediaError as error:
+                self._refuse(client, 488, str(error))
+            except LocalProtocolError as error:
+                self._refuse(client, 400, str(error))
+
+    async def _perform(self, client: int, command: CallCommand) -> None:
+        match command:
+            case PlayAudio(audio=audio):
+                self._queue(from_wire(audio, self._desk.audio_format(client)))
+            case PlayFile(file=file):
+                audio = await self._files.load(file)
+                self._describe(playing=file)
+                self.play(audio)
+            case Mark(name=name):
+                self._mark(client, name)
+            case Clear():
+                await self._clear(client)
+            case SendDigits(digits=digits):
+                await self.call.send_digits(digits)
+            case Whisper(audio=audio):
+                self._whisper(from_wire(audio, self._desk.audio_format(client)))
+            case Part():
+                if not self.part():
+                    raise RemoteProtocolError("the call is not joined", 409)
+            case Hold() | Resume() | Transfer():
+                assert self._tasks is not None
+                self._tasks.start_soon(self._quietly, partial(self._negotiate, client, command))
+            case _:
+                raise RemoteProtocolError("not possible on this call", 409)
+
+    # --- playing
+
+    def _queue(self, audio: AudioFrame) -> None:
+        if self.bridge is not None:
+            raise RemoteProtocolError("the call is joined: only WHISPER can be heard", 409)
+        waiting = sum(item.duration for item in self._playlist if isinstance(item, AudioFrame))
+        if waiting + self.call.queued + audio.duration > self._most_queued:
+            raise RemoteProtocolError("RTP_SEND_QUEUE_MAX is reached: send no faster than it is played", 429)
+        self.play(audio)
+
+    def _mark(self, client: int, name: str) -> None:
+        if len(self._marks) + len(self._playlist) >= MARKS_WAITING:
+            raise RemoteProtocolError("too many marks wait", 429)
+        self._playlist.append((client, name))
+        self._more.set()
+
+    async def _clear(self, client: int) -> None:
+        self._clears += 1
+        self._playlist.clear()
+        self._marks.clear()
+        self._end = await self.call.clear()
+        if client:
+            self._desk.hub.tell_owner(self.call_id, client, Cleared(self.call_id, round(1000 * self._end)))
+            self._desk.flush()
+
+    def _whisper(self, audio: AudioFrame) -> None:
+        if self.bridge is None:
+            raise RemoteProtocolError("the call is not joined: there is nobody to whisper under", 409)
+        if not self.bridge.whisper(self.call, audio):
+            raise RemoteProtocolError("too much waits to be whispered", 429)
+
+    async def _play(self) -> None:
+        """Move the playlist to the call's queue, as there is room."""
+        while True:
+            while self._playlist:
+                item, clears = self._playlist.popleft(), self._clears
+                if isinstance(item, AudioFrame):
+                    end = await self.call.play(item)
+                    self._end = end if clears == self._clears else self._end
+                else:
+                    self._marks.append(_Marked(self._end, *item))
+                    self._marked.set()
+            self._more = anyio.Event()
+            await self._more.wait()
+
+    async def _watch_marks(self) -> None:
+        while True:
+            while self._marks:
+                mark = self._marks[0]
+                played = await self.call.played(mark.position)
+                if self._marks and self._marks[0] is mark:
+                    self._marks.popleft()
+                    if played is not None:
+                        self._desk.hub.tell_owner(self.call_id, mark.client, MarkPlayed(self.call_id, mark.name))
+                        self._desk.flush()
+            self._marked = anyio.Event()
+            await self._marked.wait()
+
+    # --- hold and transfer
+
+    async def _negotiate(self, client: int, command: Hold | Resume | Transfer) -> None:
+        status, reason = 200, "OK"
+        try:
+            match command:
+                case Hold():
+                    await self.call.hold()
+                    self._describe(on_hold=True)
+                case Resume():
+                    await self.call.resume()
+                    self._describe(on_hold=False)
+                case Transfer(target=target):
+                    await self.call.transfer(target)
+        except CallFailedError as error:
+            status, reason = error.status, error.reason
+        if isinstance(command, Transfer):
+            self._desk.hub.transferred(self.call_id, status, reason)
+            self._desk.flush()
+        elif status != 200:
+            self._refuse(client, status, f"the far end refuses: {reason}")
+
+    def _describe(self, **details: str | bool | None) -> None:
+        self._desk.hub.describe(self.call_id, **details)
+        self._desk.flush()
+
+    def _refuse(self, client: int, status: int, reason: str) -> None:
+        self._desk.hub.refuse(client, status, reason, self.call_id)
+        self._desk.flush()
