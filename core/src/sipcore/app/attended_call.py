@@ -1,4 +1,4 @@
-"""One call as the clients of the WebSocket see it: their commands in order, its audio to them, marks as they are played."""
+"""One call as the clients of the WebSocket see it: their commands, its audio, marks as they are played."""
 
 from __future__ import annotations
 

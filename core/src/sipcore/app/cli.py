@@ -100,6 +100,30 @@ def run(
 
 
 @app.command()
+def serve(config: ConfigOption = None) -> None:
+    """Answer and place calls for programs on the WebSocket: SIP, RTP and control, no AI."""
+    from sipcore.app.run import serve_clients
+
+    serve_clients(config)
+
+
+@app.command(name="call-center")
+def call_center(
+    url: Annotated[str | None, typer.Option(help="The server's WebSocket, ws://HOST:PORT. [default: WS_URL]")] = None,
+    plugins: PluginsOption = None,
+    config: ConfigOption = None,
+    no_pull: Annotated[bool, typer.Option("--no-pull", help="Do not fetch missing models at the start.")] = False,
+    heartbeat: Annotated[
+        Path | None, typer.Option(help="Touch this file every 5 seconds while connected, for health checks.")
+    ] = None,
+) -> None:
+    """Talk on the calls of a `sipcore serve`, here or elsewhere: the assistant alone. Run as many as you want."""
+    from sipcore.app.call_center import run_call_center
+
+    run_call_center(url, config, _names(plugins), not no_pull, heartbeat)
+
+
+@app.command()
 def call(
     target: Annotated[str, typer.Argument(help="Whom to call: sip:bob@192.168.1.10:5062")],
     play: Annotated[Path | None, typer.Option(help="Play this file when answered.")] = None,

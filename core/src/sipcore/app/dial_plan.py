@@ -48,7 +48,7 @@ class DialPlan:
         """Return whom to call for ``phone``: a number at the server, or the SIP URI that it is.
 
         Raises:
-            CallFailedError: 404 for what is neither, 403 for what CALL_ALLOW does not let through, 503 without a server.
+            CallFailedError: 404 for what is neither, 403 for what CALL_ALLOW does not let, 503 without a server.
         """
         uri = _as_uri(phone)
         number = "" if uri else _as_number(phone)

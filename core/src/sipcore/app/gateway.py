@@ -123,13 +123,13 @@ class Gateway:
     @asynccontextmanager
     async def dialling(self, board: Switchboard) -> AsyncGenerator[None, None]:
         """Place calls with ``board`` while the block runs; leaving it hangs them up."""
-        async with anyio.create_task_group() as self._tasks:
-            self._board = board
+        async with anyio.create_task_group() as tasks:
+            self._board, self._tasks = board, tasks
             try:
                 yield
             finally:
-                self._board = None
-                self._tasks.cancel_scope.cancel()
+                self._tasks = None
+                tasks.cancel_scope.cancel()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -298,10 +298,11 @@ class Gateway:
     # --- outgoing calls
 
     def _dial(self, order: Dial) -> None:
+        if self._tasks is None:
+            self.hub.failed(order.call_id, 503, "Service Unavailable")
+            return
         try:
             target = self._plan.target(order.phone)
-            if self._board is None or self._tasks is None:
-                raise CallFailedError(503, "Service Unavailable")
         except CallFailedError as error:
             logger.warning("client %d may not call %s: %s", order.client, order.phone, error)
             self.hub.failed(order.call_id, error.status, error.reason)
@@ -348,9 +349,10 @@ class Gateway:
             self.hub.rings(call_id)
             self.flush()
 
-        async with self._board.place(
-            target, destination, self._settings.caller, ringing, call_id
-        ) as outgoing, self._attended(call_id, outgoing.call):
+        async with (
+            self._board.place(target, destination, self._settings.caller, ringing, call_id) as outgoing,
+            self._attended(call_id, outgoing.call),
+        ):
             self.hub.describe(call_id, **details(outgoing.call.info))
             await self._wait_answered(outgoing.wait_answered)
             self._dialling.pop(call_id, None)

@@ -16,8 +16,9 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from sipcore.app.config import load_settings
+from sipcore.app.destinations import resolve
 from sipcore.app.engines import Choice, choose
-from sipcore.app.phone import Phone, open_phone, parse_target, resolve
+from sipcore.app.phone import Phone, open_phone, parse_target
 from sipcore.app.run import fetch_models
 from sipcore.app.terminal import err
 from sipcore.audio.frame import AudioFrame

@@ -20,6 +20,7 @@ from sipcore.call.call import Call
 from sipcore.call.invitation import Invitation
 from sipcore.call.recording import LOW_SPACE, free_bytes, recording_path, remove_old, repair_recordings
 from sipcore.call.switchboard import RETRY_AFTER, Switchboard
+from sipcore.client import ClientCall
 from sipcore.errors import ConfigError, is_call_ended
 from sipcore.media.link import MediaEngine
 from sipcore.media.messages import MediaStatistics
@@ -135,7 +136,7 @@ class Server:
         call.report(RecordingStarted(call.info, str(path)))
 
 
-async def converse(conversation: Conversation, call: Call) -> None:
+async def converse(conversation: Conversation, call: Call | ClientCall) -> None:
     """Let a conversation talk; one that does not notice the end of its call is cancelled a little later."""
     async with anyio.create_task_group() as tasks:
 

@@ -11,8 +11,10 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from sipcore.audio.frame import AudioFrame
+from sipcore.call.hold import Hold
 from sipcore.call.leg import Leg
 from sipcore.call.media_session import MediaSession
+from sipcore.call.transfer import Transfer
 from sipcore.errors import CallEndedError, LocalProtocolError, MediaError, RemoteProtocolError
 from sipcore.media.messages import DigitReceived as DigitHeard
 from sipcore.media.messages import EngineLost, MediaEvent, MediaStatistics, PeerSilent, RecordingFailed, StrangerHeard
@@ -48,6 +50,8 @@ class Call:
         self._observe = observe
         self._digit_listeners: set[MemoryObjectSendStream[str]] = set()
         self._answered_at = 0.0
+        self._hold = Hold(leg, media)
+        self._transfer = Transfer(leg)
         leg.on_offer = self._on_offer
         leg.on_late_answer = self._on_late_answer
         leg.on_end = self._on_end
@@ -117,6 +121,30 @@ class Call:
         """
         with self._while_up():
             self._channel.send_digits(digits)
+
+    async def hold(self) -> None:
+        """Put the far end on hold: what is queued waits, and nothing is heard of it, until `resume`.
+
+        Raises:
+            CallFailedError: the far end refuses; the call goes on as before.
+        """
+        await self._hold.turn(held=True)
+
+    async def resume(self) -> None:
+        """Talk again after `hold`.
+
+        Raises:
+            CallFailedError: the far end refuses; the call stays on hold.
+        """
+        await self._hold.turn(held=False)
+
+    async def transfer(self, target: str) -> None:
+        """Ask the far end to call ``target`` (a SIP URI) instead, with REFER; returns when it has done so.
+
+        Raises:
+            CallFailedError: the far end, or the target, refused; the call goes on as before.
+        """
+        await self._transfer.to(target)
 
     async def hang_up(self, reason: str = "") -> None:
         """End the call; see `end`."""
@@ -200,11 +228,18 @@ class Call:
             listener.close()
 
     def _on_offer(self, request: Request) -> None:
-        """A re-INVITE: hold, resume, a new address (RFC 3264 §8); one without a body asks for our offer."""
+        """A re-INVITE: hold, resume, a new address (RFC 3264 §8); one without a body asks for our offer.
+
+        While an offer of ours waits, it is asked for another time (491): two offers of ours cannot be told apart.
+        """
+        if not request.body and self._hold.is_waiting:
+            self._leg.refuse_offer(491)
+            return
         try:
             with self._while_up():
                 body = self._media.answer(request.body) if request.body else self._media.offer()
             self._leg.accept_offer(body)
+            self._hold.renew()
         except RemoteProtocolError as error:
             logger.warning("call %s: a new offer is refused: %s", self._info.call_id, error)
             self._leg.refuse_offer(error.status)

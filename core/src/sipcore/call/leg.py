@@ -13,14 +13,18 @@ from sipcore.net.udp import SipEndpoint
 from sipcore.sip.events import (
     Event,
     InvitationCancelled,
+    OfferAccepted,
     OfferReceived,
+    OfferRefused,
     SessionAnswered,
     SessionConfirmed,
     SessionEnded,
     SessionRang,
     SessionRejected,
+    TransferEnded,
 )
 from sipcore.sip.message import Request
+from sipcore.sip.uri import Uri
 
 Fields: TypeAlias = tuple[tuple[str, str], ...]
 OnOffer: TypeAlias = Callable[[Request], None]
@@ -45,6 +49,9 @@ class Leg:
         self.reason = ""
         self.on_offer: OnOffer | None = None
         self.on_late_answer: Callable[[bytes], None] | None = None
+        self.on_offer_accepted: Callable[[bytes], None] = lambda _: None
+        self.on_offer_refused: Callable[[int, str], None] = lambda _, __: None
+        self.on_transfer_ended: Callable[[int, str], None] = lambda _, __: None
         self.on_ringing: Callable[[int, bytes], None] | None = None
         self.on_end: Callable[[], None] | None = None
         self._over = anyio.Event()
@@ -77,6 +84,18 @@ class Leg:
             case SessionEnded(cause=cause):
                 self.end(cause)
             case _:
+                self._on_outcome(event)
+
+    def _on_outcome(self, event: Event) -> None:
+        """Take what came of a request that we made within the session."""
+        match event:
+            case OfferAccepted(response=response):
+                self.on_offer_accepted(response.body)
+            case OfferRefused(status=status, reason=reason):
+                self.on_offer_refused(status, reason)
+            case TransferEnded(status=status, reason=reason):
+                self.on_transfer_ended(status, reason)
+            case _:
                 pass
 
     # --- what we do
@@ -100,6 +119,16 @@ class Leg:
         """Refuse a re-INVITE or UPDATE; the call stays as it was."""
         with self._while_up():
             self._endpoint.refuse_offer(self.session, status)
+
+    def offer(self, body: bytes) -> None:
+        """Send a re-INVITE; `on_offer_accepted` or `on_offer_refused` follows."""
+        with self._while_up():
+            self._endpoint.offer(self.session, body)
+
+    def refer(self, target: Uri) -> None:
+        """Ask the far end to call someone else; `on_transfer_ended` follows."""
+        with self._while_up():
+            self._endpoint.refer(self.session, target)
 
     def reject(self, status: int, reason: str | None = None, headers: Fields = ()) -> None:
         """Refuse an invitation."""

@@ -14,10 +14,10 @@ from sipcore.call.invitation import CallContext, Invitation
 from sipcore.call.leg import Leg
 from sipcore.call.media_session import MediaSession
 from sipcore.call.outgoing import Outgoing
-from sipcore.errors import CallEndedError, CallFailedError, MediaError, RemoteProtocolError, is_call_ended
+from sipcore.errors import CallEndedError, MediaError, RemoteProtocolError, is_call_ended
 from sipcore.media.link import MediaEngine
 from sipcore.net.udp import SipEndpoint
-from sipcore.plugins.interfaces import CallAnswered, CallEnded, CallEvent, CallInfo, CallRang
+from sipcore.plugins.interfaces import CallEnded, CallEvent, CallInfo, CallRang
 from sipcore.sip.events import Event, InvitationReceived, MessageRefused
 from sipcore.sip.message import Request
 from sipcore.sip.uri import Uri

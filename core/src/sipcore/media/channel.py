@@ -102,6 +102,7 @@ class MediaChannel:
         receive_telephone_event: int | None = None,
         send: bool = True,
         hosts: Collection[str] = (),
+        paused: bool = False,
     ) -> None:
         """Start the clock and the audio as SDP agreed; again for a new agreement (RFC 3264 §8).
 
@@ -114,6 +115,7 @@ class MediaChannel:
             receive_telephone_event: payload type for digits from the peer.
             send: False while we are on hold: the playout queue waits.
             hosts: further hosts that audio may come from.
+            paused: while we hold the peer: it gets silence, and the playout queue waits.
 
         Raises:
             MediaError: the channel is closed, or the engine has no such codec.
@@ -134,6 +136,7 @@ class MediaChannel:
                 receive_telephone_event,
                 send,
                 self._hosts | frozenset(hosts),
+                paused,
             )
         )
 

@@ -303,7 +303,7 @@ class Engine:
                 send = call.peer.pair.rtp.send
         except MediaError as error:
             self._happened(call.handle, ConnectFailed(str(error)))
-        self._outbound.agree(call.row, command.payload_type, command.codec, send)
+        self._outbound.agree(call.row, command.payload_type, command.codec, send, paused=command.paused)
         if first and call.peer.address is not None:
             self._reception.add(call.row, call.peer.pair.rtp)
         if call.phase < 0:

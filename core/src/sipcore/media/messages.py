@@ -135,6 +135,7 @@ class Connect:
         receive_telephone_event: payload type of digits that come in.
         send: we may send (not on hold).
         hosts: hosts besides the SDP's that the audio may come from.
+        paused: we hold the peer: it gets silence, and the playout queue waits.
     """
 
     handle: int
@@ -146,6 +147,7 @@ class Connect:
     receive_telephone_event: int | None = None
     send: bool = True
     hosts: frozenset[str] = frozenset()
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

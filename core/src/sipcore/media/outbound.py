@@ -51,6 +51,7 @@ class Outbound:
         self._timestamp = np.zeros(slots, np.int64)
         self._quiet = np.zeros(slots, np.bool_)
         self._sending = np.zeros(slots, np.bool_)
+        self._paused = np.zeros(slots, np.bool_)
         self._senders: list[Send | None] = [None] * slots
         self._digits: dict[int, _Digits] = {}
         self.sent = np.zeros(slots, np.int64)
@@ -66,17 +67,18 @@ class Outbound:
         self._longs[row, 2] = secrets.randbits(32)
         self._packets[row, 0] = 0x80
         self._packets[row, 1] = _MARKER
-        self._sending[row] = self._quiet[row] = False
+        self._sending[row] = self._quiet[row] = self._paused[row] = False
         self.sent[row] = self.failed[row] = 0
 
-    def agree(self, row: int, payload_type: int, codec: str, send: Send | None) -> None:
-        """Take what SDP agreed on; ``send`` sends to the peer, None is hold."""
+    def agree(self, row: int, payload_type: int, codec: str, send: Send | None, *, paused: bool = False) -> None:
+        """Take what SDP agreed on; ``send`` sends to the peer, None is hold; ``paused`` sends silence alone."""
         self._codec[row] = CODEC_NUMBERS[codec]
         marker = self._packets[row, 1] & _MARKER if self._sending[row] or not self.sent[row] else _MARKER
         self._packets[row, 1] = marker | payload_type
         self._quiet[row] = False
         self._senders[row] = send
         self._sending[row] = send is not None
+        self._paused[row] = paused
 
     def close(self, row: int) -> None:
         """Stop sending."""
@@ -132,6 +134,7 @@ class Outbound:
         cursors = self._arena.cursors
         read = cursors[rows, Cursor.READ]
         counts = np.clip(cursors[rows, Cursor.WRITTEN] - read, 0, FRAME)
+        counts[self._paused[rows]] = 0
         playing = np.flatnonzero(counts)
         if not len(playing):
             return counts

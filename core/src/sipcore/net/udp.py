@@ -164,6 +164,16 @@ class SipEndpoint:
         self.agent.refuse_offer(session, status, self._now(), headers)
         self._flush()
 
+    def offer(self, session: str, body: bytes) -> None:
+        """Send a re-INVITE; see UserAgent.offer()."""
+        self.agent.offer(session, body, self._now())
+        self._flush()
+
+    def refer(self, session: str, target: Uri) -> None:
+        """Ask the peer to call someone else; see UserAgent.refer()."""
+        self.agent.refer(session, target, self._now())
+        self._flush()
+
     def bye(self, session: str, reason: str = "") -> None:
         """Hang up; see UserAgent.bye()."""
         self.agent.bye(session, self._now(), reason)

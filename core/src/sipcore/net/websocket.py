@@ -88,6 +88,7 @@ class Client:
         self.audio_format: AudioFormat = audio_format
         self.outbox = Outbox(limit)
         self._more = asyncio.Event()
+        self._idle = asyncio.Event()
 
     def put(self, message: str) -> None:
         """Queue a message."""
@@ -107,8 +108,16 @@ class Client:
             if message is not None:
                 return message
             self._more.clear()
+            self._idle.set()
             await self._more.wait()
+            self._idle.clear()
         return None
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing waits to be sent."""
+        while len(self.outbox):
+            self._idle.clear()
+            await self._idle.wait()
 
 
 class WebSocketServer:
@@ -176,8 +185,8 @@ class WebSocketServer:
     async def _send_the_rest(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS / 2):
-                while any(len(client.outbox) for client in self._clients):
-                    await asyncio.sleep(0.01)
+                for client in list(self._clients):
+                    await client.wait_idle()
 
     @property
     def address(self) -> tuple[str, int]:

@@ -222,6 +222,7 @@ class CallInfo:
         caller: the caller's URI (From).
         callee: the number or user dialled (the Request-URI).
         headers: headers of the INVITE worth keeping, by canonical name.
+        taken_over: whether the call was answered before, by somebody who is gone: apologise instead of greeting.
     """
 
     call_id: str
@@ -229,6 +230,7 @@ class CallInfo:
     caller: str
     callee: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    taken_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sipcore.errors import RemoteProtocolError
 from sipcore.sip.message import METHODS, Request
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY"
 """The methods that we serve."""
 ACCEPT = "application/sdp"
 """The only body that an offer or answer may have."""

@@ -14,7 +14,7 @@ from sipcore.sip.client_transaction import ClientTransaction
 from sipcore.sip.dialog import Dialog, DialogId
 from sipcore.sip.events import Event, SessionEnded
 from sipcore.sip.headers import Headers
-from sipcore.sip.message import Request, Response
+from sipcore.sip.message import Request, Response, reason_of
 from sipcore.sip.server_transaction import ServerTransaction
 from sipcore.sip.session import Session, SessionState
 from sipcore.sip.timers import DEFAULT_TIMERS, TimerQueue, TimerValues
@@ -78,6 +78,10 @@ class Context:
         """Return 0 to 10 seconds, at random (§14.2)."""
         return self._random.randint(0, 10)
 
+    def glare_pause(self, *, owns_call_id: bool) -> float:
+        """Return the seconds after which an offer that met one of the peer's is sent again (§14.1)."""
+        return (self._random.randint(210, 400) if owns_call_id else self._random.randint(0, 200)) / 100
+
     def via(self) -> str:
         """Return a Via of ours with a new branch (§8.1.1.7), asking for the port (RFC 3581)."""
         return f"SIP/2.0/UDP {self._sent_by};rport;branch={MAGIC_COOKIE}{self._random.getrandbits(80):020x}"
@@ -107,7 +111,7 @@ class Context:
     def close(self, session: Session, event: Event | None = None) -> None:
         """Forget a session; whatever still comes for it gets 481."""
         session.state = SessionState.ENDED
-        session.unacknowledged = None
+        session.unacknowledged = session.own_offer = session.referral = None
         self.sessions.pop(session.id, None)
         if session.dialog is not None:
             self.dialogs.pop(session.dialog.id, None)
@@ -139,9 +143,27 @@ class Context:
         return [*fields, ("Contact", self.contact), ("Allow", ALLOW)]
 
     def request(
-        self, session: Session, method: str, now: float, headers: Fields = (), dialog: Dialog | None = None
+        self,
+        session: Session,
+        method: str,
+        now: float,
+        headers: Fields = (),
+        dialog: Dialog | None = None,
+        *,
+        body: bytes = b"",
+        owner: object = None,
     ) -> ClientTransaction:
-        """Send a request in a session's dialog, or in another that its INVITE opened."""
+        """Send a request in a session's dialog, or in another that its INVITE opened.
+
+        Args:
+            session: see above.
+            method: not ACK.
+            now: seconds.
+            headers: more header fields.
+            dialog: the other dialog.
+            body: SDP.
+            owner: whom the responses concern; None for the session, or for nobody in another dialog.
+        """
         dialog = dialog or session.dialog
         if dialog is None:
             raise LocalProtocolError(f"{method} before there is a dialog")
@@ -149,7 +171,11 @@ class Context:
         request.headers.append("User-Agent", self.settings.product)
         for name, value in headers:
             request.headers.append(name, value)
-        owner = session if dialog is session.dialog else None
+        if body:
+            request.headers.append("Content-Type", "application/sdp")
+            request.body = body
+        if owner is None and dialog is session.dialog:
+            owner = session
         return self.transactions.request(request, dialog.next_hop(session.peer), now, owner)
 
     def bye(self, session: Session, now: float, reason: str, dialog: Dialog | None = None) -> None:
@@ -161,6 +187,12 @@ class Context:
         offer, session.offer = session.offer, None
         if offer is not None:
             self.respond(offer, 487, now)
+            self.timers.update(session)
+
+    def lose(self, session: Session, now: float, status: int) -> None:
+        """End a session that the peer knows no more (481), or in which it is silent (408, §12.2.1.2)."""
+        self.bye(session, now, f'SIP;cause={status};text="{reason_of(status)}"')
+        self.end(session, "timeout" if status == 408 else "gone")
 
     def end(self, session: Session, cause: str, request: Request | None = None) -> None:
         """Forget an answered session and say why."""

@@ -88,13 +88,63 @@ class OfferReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferAccepted:
+    """The 2xx to an offer of ours, with the answer; the ACK was sent."""
+
+    session: str
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRefused:
+    """An offer of ours failed; the session goes on as it was (§14.1).
+
+    Args:
+        session: its id.
+        status: of the response; 408 when we gave it up, 491 when the peer's offers crossed ours again and again,
+            503 when the transport failed.
+        reason: its phrase.
+    """
+
+    session: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgressed:
+    """How far the peer is with the call that refer() asked for: its latest provisional status (RFC 3515 §2.4.5)."""
+
+    session: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferEnded:
+    """What came of refer(); the session goes on.
+
+    Args:
+        session: its id.
+        status: the final status of the peer's call, or of the refused REFER; 408 when the peer stopped telling before
+            there was one, 503 when the transport failed.
+        reason: its phrase.
+    """
+
+    session: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """An answered session is over; its id is no longer valid.
 
     Args:
         session: its id.
         cause: ``hangup`` (the peer's BYE, answered already), ``bye`` (ours, answered), ``timeout`` (nobody answered
-            ours), ``no ack`` (our 2xx was never acknowledged; a BYE was sent), ``error`` (the transport failed).
+            ours), ``no ack`` (our 2xx was never acknowledged; a BYE was sent), ``gone`` (the peer knows the session no
+            more: 481), ``error`` (the transport failed).
         request: the peer's BYE.
     """
 
@@ -126,6 +176,10 @@ Event: TypeAlias = (
     | SessionAnswered
     | SessionRejected
     | OfferReceived
+    | OfferAccepted
+    | OfferRefused
+    | TransferProgressed
+    | TransferEnded
     | SessionEnded
     | MessageRefused
 )

@@ -7,6 +7,7 @@ from sipcore.sip.callee import Callee
 from sipcore.sip.checks import CAPABILITIES, RefusedRequestError
 from sipcore.sip.context import Context, Fields
 from sipcore.sip.events import OfferReceived
+from sipcore.sip.referrer import Referrer
 from sipcore.sip.server_transaction import ServerTransaction
 from sipcore.sip.session import Session, SessionState
 from sipcore.sip.transaction import Address
@@ -18,11 +19,13 @@ class InDialog:
     Args:
         context: the agent's state.
         callee: sends the 2xx to a re-INVITE.
+        referrer: takes what the peer tells of a transfer.
     """
 
-    def __init__(self, context: Context, callee: Callee) -> None:
+    def __init__(self, context: Context, callee: Callee, referrer: Referrer) -> None:
         self._context = context
         self._callee = callee
+        self._referrer = referrer
 
     def receive(self, transaction: ServerTransaction, session: Session, source: Address, now: float) -> None:
         """Take a request of the peer's; RemoteProtocolError (500) when it is out of order (§12.2.2)."""
@@ -34,6 +37,8 @@ class InDialog:
             self._receive_bye(transaction, session, now)
         elif request.method == "INVITE" or (request.method == "UPDATE" and request.body):
             self._receive_offer(transaction, session, now)
+        elif request.method == "NOTIFY":
+            self._referrer.receive_notify(transaction, session, now)
         else:
             self._context.respond(transaction, 200, now, headers=self._fields(transaction))
 
@@ -61,6 +66,8 @@ class InDialog:
             raise RefusedRequestError("an offer is not answered yet", 500, wait)
         if session.unacknowledged is not None:
             raise RefusedRequestError("our 2xx is not acknowledged yet", 491)
+        if session.is_offering:
+            raise RefusedRequestError("an offer of ours is not answered yet", 491)
         session.offer = transaction
         transaction.owner = session
         if transaction.request.method == "INVITE":
@@ -78,6 +85,7 @@ class InDialog:
             fields = [*self._context.dialog_fields(transaction.request), *headers]
             self._context.respond(transaction, 200, now, headers=fields, body=body)
         holder.offer = None
+        self._context.timers.update(holder)
 
     def refuse_offer(self, session: str, status: int, now: float, headers: Fields) -> None:
         """Answer a re-INVITE or UPDATE with 300 to 699; the session stays as it was (§14.2)."""
@@ -86,6 +94,7 @@ class InDialog:
         holder, transaction = self._offer_of(session)
         self._context.respond(transaction, status, now, headers=headers)
         holder.offer = None
+        self._context.timers.update(holder)
 
     def _offer_of(self, session: str) -> tuple[Session, ServerTransaction]:
         holder = self._context.session(session)
@@ -101,6 +110,7 @@ class InDialog:
         if ending.state not in (SessionState.ANSWERED, SessionState.CONFIRMED):
             raise LocalProtocolError(f"session {session!r} is not answered: reject or cancel it")
         ending.state = SessionState.ENDING
+        ending.own_offer = ending.referral = None
         if ending.unacknowledged is not None:
             ending.bye_reason = reason
             return

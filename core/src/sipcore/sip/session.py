@@ -72,6 +72,46 @@ class UnacknowledgedAnswer:
 
 
 @dataclass(slots=True, eq=False)
+class OwnOffer:
+    """A re-INVITE of ours (§14.1).
+
+    Args:
+        session: whose.
+        body: the SDP.
+        due: seconds; when to send it, or once it is sent, when to give it up.
+        transaction: None while it is not sent.
+        ack: of its 2xx, to send again when that comes again.
+        glares: how often it met one of the peer's.
+        is_cancelled: given up; the final response is due.
+    """
+
+    session: Session = field(repr=False)
+    body: bytes
+    due: float
+    transaction: ClientTransaction | None = None
+    ack: tuple[bytes, Address] | None = None
+    glares: int = 0
+    is_cancelled: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Referral:
+    """A REFER of ours and the subscription that it makes (RFC 3515 §2.4.4).
+
+    Args:
+        session: whose.
+        number: the REFER's, which its NOTIFYs name when there are several (§2.4.6).
+        deadline: when to stop waiting for a NOTIFY; None until the REFER is accepted.
+        is_over: its outcome was told; the peer has not ended the subscription yet.
+    """
+
+    session: Session = field(repr=False)
+    number: int = 0
+    deadline: float | None = None
+    is_over: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class Session:
     """What the agent knows of one invitation.
 
@@ -87,6 +127,8 @@ class Session:
         unacknowledged: our 2xx without its ACK.
         reports_ack: whether that ACK is news: it confirms the session, or brings the answer to an offer of ours.
         offer: the peer's re-INVITE or UPDATE that waits for accept_offer() or refuse_offer().
+        own_offer: our re-INVITE without a final response.
+        referral: our latest REFER, while the peer may tell of it.
         acks: our ACKs by the peer's tag, to send again when a 2xx comes again (§13.2.2.4).
         bye_reason: the Reason of a BYE that must wait; None when none waits.
         cancel_reason: the Reason of a CANCEL; None when the call is not cancelled.
@@ -104,6 +146,8 @@ class Session:
     unacknowledged: UnacknowledgedAnswer | None = None
     reports_ack: bool = True
     offer: ServerTransaction | None = None
+    own_offer: OwnOffer | None = None
+    referral: Referral | None = None
     acks: dict[str, tuple[bytes, Address]] = field(default_factory=dict[str, tuple[bytes, Address]])
     bye_reason: str | None = None
     cancel_reason: str | None = None
@@ -114,7 +158,21 @@ class Session:
         """Return when the session wants to be woken; None for never."""
         if self.state is SessionState.ENDED:
             return None
-        answer = None if self.unacknowledged is None else self.unacknowledged.next_timeout()
-        if answer is None or self.cancel_deadline is None:
-            return self.cancel_deadline if answer is None else answer
-        return min(answer, self.cancel_deadline)
+        moments = [self.cancel_deadline]
+        if self.unacknowledged is not None:
+            moments.append(self.unacknowledged.next_timeout())
+        if self.own_offer is not None and (self.own_offer.transaction is not None or not self.is_answering):
+            moments.append(self.own_offer.due)
+        if self.referral is not None:
+            moments.append(self.referral.deadline)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether an INVITE or UPDATE of the peer's is in progress: an offer of ours must wait (§14.1)."""
+        return self.offer is not None or self.unacknowledged is not None
+
+    @property
+    def is_offering(self) -> bool:
+        """Whether a re-INVITE of ours is in progress: an offer of the peer's must wait (§14.2)."""
+        return self.own_offer is not None and self.own_offer.transaction is not None

@@ -15,9 +15,11 @@ from sipcore.sip.events import Event, MessageRefused
 from sipcore.sip.headers import Headers, split_list
 from sipcore.sip.in_dialog import InDialog
 from sipcore.sip.message import Request, Response, reason_of
+from sipcore.sip.offerer import Offerer
 from sipcore.sip.parser import MalformedMessageError, check_message, first_via, parse_message
+from sipcore.sip.referrer import Referrer
 from sipcore.sip.server_transaction import ServerTransaction
-from sipcore.sip.session import Session
+from sipcore.sip.session import OwnOffer, Referral, Session
 from sipcore.sip.transaction import Action, Address
 from sipcore.sip.transaction_layer import Datagram, response_address
 from sipcore.sip.uri import Uri
@@ -44,7 +46,9 @@ class UserAgent:
         self._context = Context(settings, random or SystemRandom())
         self._callee = Callee(self._context)
         self._caller = Caller(self._context)
-        self._in_dialog = InDialog(self._context, self._callee)
+        self._offerer = Offerer(self._context)
+        self._referrer = Referrer(self._context)
+        self._in_dialog = InDialog(self._context, self._callee, self._referrer)
         self._refusals = 0
         self._refusals_since = 0.0
 
@@ -97,6 +101,8 @@ class UserAgent:
         while (session := timers.pop_due(now)) is not None:
             self._in_dialog.handle_timeout(session, now)
             self._caller.handle_timeout(session, now)
+            self._offerer.handle_timeout(session, now)
+            self._referrer.handle_timeout(session, now)
             timers.update(session)
 
     def transport_failed(self, destination: Address, now: float) -> None:
@@ -176,6 +182,18 @@ class UserAgent:
         """Refuse a re-INVITE or UPDATE; the session goes on as it was."""
         self._in_dialog.refuse_offer(session, status, now, headers)
 
+    def offer(self, session: str, body: bytes, now: float) -> None:
+        """Send a re-INVITE with a new SDP offer (§14.1); OfferAccepted or OfferRefused follows, or SessionEnded.
+
+        It waits while an INVITE or UPDATE of the peer's is in progress, and for the pause that §14.1 asks for when both
+        sides' offers met; while it waits, another call replaces its body.
+        """
+        self._offerer.offer(session, body, now)
+
+    def refer(self, session: str, target: Uri, now: float) -> None:
+        """Ask the peer to call ``target`` (RFC 3515); TransferProgressed and TransferEnded follow, or SessionEnded."""
+        self._referrer.refer(session, target, now)
+
     def bye(self, session: str, now: float, reason: str = "") -> None:
         """Hang up an answered session (§15); SessionEnded tells when it is over. Doing it twice does nothing.
 
@@ -248,23 +266,30 @@ class UserAgent:
         if len(response.headers.get_list("Via")) > 1:
             raise RemoteProtocolError(f"a {response.status} with more than one Via")
         transaction = self._context.transactions.receive_response(response, now)
-        if transaction is None or not isinstance(transaction.owner, Session):
+        if transaction is None:
             return
-        if transaction.request.method == "INVITE":
-            self._caller.receive_response(response, transaction.owner, now)
+        owner = transaction.owner
+        if isinstance(owner, OwnOffer):
+            self._offerer.receive_response(response, owner, now)
+        elif isinstance(owner, Referral):
+            self._referrer.receive_response(response, owner, now)
+        elif isinstance(owner, Session) and transaction.request.method == "INVITE":
+            self._caller.receive_response(response, owner, now)
         elif not response.is_provisional:
             self._end_by_bye(transaction, "bye")
 
     def _end(self, transactions: list[tuple[ClientTransaction, Action]], now: float) -> None:
         """Tell the users of requests that failed without a response (§8.1.3.1)."""
         for transaction, action in transactions:
-            session = transaction.owner
-            if not isinstance(session, Session):
-                continue
+            owner = transaction.owner
             timed_out = action is Action.TIMED_OUT
-            if transaction.request.method == "INVITE":
-                status = 408 if timed_out else 503
-                self._caller.fail(session, status, reason_of(status), None)
+            status = 408 if timed_out else 503
+            if isinstance(owner, OwnOffer):
+                self._offerer.fail(owner, status, reason_of(status), now)
+            elif isinstance(owner, Referral):
+                self._referrer.fail(owner, status, reason_of(status), now)
+            elif isinstance(owner, Session) and transaction.request.method == "INVITE":
+                self._caller.fail(owner, status, reason_of(status), None)
             else:
                 self._end_by_bye(transaction, "timeout" if timed_out else "error")
 
