@@ -1,5 +1,7 @@
 """The SIP side of a call, as its events tell it."""
 
+from functools import partial
+
 import anyio
 import pytest
 from sipcore.call.leg import Leg
@@ -49,9 +51,9 @@ async def test_the_first_reason_counts_and_the_end_is_told_once():
 
 async def test_ringing_ends_early_when_the_caller_gives_up():
     leg = Leg("s", SipEndpoint(("127.0.0.1", 0)))
-    await leg.wait_over_for(0.5)
+    await leg.while_up(partial(anyio.sleep, 0.5))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(after, 1.0, lambda: leg.end("cancelled"))
         with pytest.raises(CallEndedError):
-            await leg.wait_over_for(60)
+            await leg.while_up(partial(anyio.sleep, 60))
     assert anyio.current_time() == pytest.approx(1.5)

@@ -1,6 +1,7 @@
 """Calls between two switchboards on loopback: real sockets, real time, the media engine in a thread."""
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import anyio
 import numpy as np
@@ -161,7 +162,7 @@ async def test_a_phone_without_a_free_port_says_so():
 
 async def test_giving_up_while_it_rings_cancels():
     async def slow(invitation):
-        async with invitation.answer(ring_seconds=60):
+        async with invitation.answer(partial(anyio.sleep, 60)):
             pass
 
     rang = []
@@ -476,7 +477,7 @@ async def stoppable(answer):
 
 async def test_who_rings_when_the_server_stops_is_turned_away():
     async def slow(invitation):
-        async with invitation.answer(ring_seconds=60):
+        async with invitation.answer(partial(anyio.sleep, 60)):
             pass
 
     async with stoppable(slow) as (server, stop), raw_phone(server) as phone:
@@ -557,7 +558,7 @@ async def test_whoever_fails_on_an_event_ends_its_own_call_alone(caplog):
         raise RuntimeError(status)
 
     async def slow(invitation):
-        async with invitation.answer(ring_seconds=0.2) as call:
+        async with invitation.answer(partial(anyio.sleep, 0.2)) as call:
             await call.wait_over()
 
     async with pair(slow) as (server, phone), phone.dial(server):
@@ -573,7 +574,7 @@ async def test_whenever_callers_give_up_nothing_is_left(caplog):
     """Thirty callers at once leave after 0 to 150 ms: while ports are opened, it rings, is answered, is spoken."""
 
     async def talk(invitation):
-        async with invitation.answer(ring_seconds=0.05) as call, call.audio() as frames:
+        async with invitation.answer(partial(anyio.sleep, 0.05)) as call, call.audio() as frames:
             await call.play(tone())
             async for frame in frames:
                 await call.play(frame)
@@ -622,7 +623,7 @@ async def test_a_far_end_that_holds_may_be_silent():
 
 async def test_silence_while_it_rang_does_not_end_an_answered_call():
     async def slow(invitation):
-        async with invitation.answer(ring_seconds=0.9) as call, call.audio() as frames:
+        async with invitation.answer(partial(anyio.sleep, 0.9)) as call, call.audio() as frames:
             async for frame in frames:
                 await call.play(frame)
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 from sipcore.media import ring
-from sipcore.media.ring import HISTORY, INBOUND_FRAMES, KEPT_FRAMES, Arena, ArenaShape, Cursor
+from sipcore.media.ring import HISTORY, KEPT_FRAMES, Arena, ArenaShape, Cursor
 from sipcore.rtp.jitter import FRAME
 
 SHAPE = ArenaShape(slots=2, outbound_samples=1000)
@@ -59,14 +59,14 @@ def test_a_position_older_than_the_history_gets_its_oldest_time(sides) -> None:
 def test_a_slow_reader_is_told_what_it_missed(sides) -> None:
     server, engine = sides
     assert server.heard_since(0, 0) == (None, 0)
-    for number in range(INBOUND_FRAMES + 20):
-        engine.inbound[0, number % INBOUND_FRAMES] = number
-    engine.cursors[0, Cursor.HEARD] = INBOUND_FRAMES + 20
+    for number in range(SHAPE.inbound_frames + 20):
+        engine.inbound[0, number % SHAPE.inbound_frames] = number
+    engine.cursors[0, Cursor.HEARD] = SHAPE.inbound_frames + 20
 
     frame, lost = server.heard_since(0, 0)
-    assert lost == INBOUND_FRAMES + 20 - KEPT_FRAMES
+    assert lost == SHAPE.inbound_frames + 20 - KEPT_FRAMES
     assert np.frombuffer(frame, np.int16).tolist() == [lost] * FRAME
-    assert server.heard_since(0, INBOUND_FRAMES)[1] == 0
+    assert server.heard_since(0, SHAPE.inbound_frames)[1] == 0
 
 
 def test_a_row_is_clean_for_its_next_call(sides) -> None:

@@ -55,6 +55,7 @@ class Server(Program):
         settings = {
             "SIP_LOCAL_IP": LOOPBACK,
             "SIP_LOCAL_PORT": str(self.sip_port),
+            "WS_PORT": str(lab.ports(2)),
             "RTP_PORT_START": str(self.rtp_port),
             "RTP_PORT_END": str(self.rtp_port + calls * PORTS_A_CALL - 1),
             "RECORDING_DIR": str(self.recordings),

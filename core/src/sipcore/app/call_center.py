@@ -106,7 +106,7 @@ async def _beat(client: Client, heartbeat: Path) -> None:
     """Touch a file as long as there is a connection: what a health check looks at."""
     while True:
         if client.is_connected:
-            heartbeat.touch()
+            await anyio.Path(heartbeat).touch()
         await anyio.sleep(HEARTBEAT_SECONDS)
 
 
