@@ -43,11 +43,25 @@ def test_sipp_is_held_and_transferred(lab: Lab, tmp_path: Path, scenario: str, s
     assert phone.log.splitlines() == expected
 
 
-def test_baresip_hears_what_waited_when_it_is_resumed(
-    lab: Lab, tmp_path: Path, alice: waves.Samples, bob: waves.Samples
-):
-    said = waves.write(tmp_path / "hello.wav", alice[: 4 * waves.RATE])
-    steps = ["hold", f"queue {said}", "wait 2", "record heard.wav", "resume", "wait 6.5"]
+def test_what_waited_is_heard_both_ways_after_resume(lab: Lab, tmp_path: Path, alice: waves.Samples):
+    voice = alice[: 4 * waves.RATE]
+    said = waves.write(tmp_path / "hello.wav", voice)
+    steps = ["hold", f"queue {said}", "record held.wav", "wait 1.5", "record heard.wav", "resume", "wait 6"]
+    with SippPhone(lab, tmp_path / "sipp", "hold") as far:
+        with Errand(lab, tmp_path / "phone", far.uri, *steps) as phone:
+            status = phone.wait_end(30)
+        assert far.wait_end(10) == 0, far.errors
+    back = waves.compare(voice, waves.read(tmp_path / "phone" / "heard.wav")[0])
+    held = waves.spoken_seconds(waves.read(tmp_path / "phone" / "held.wav")[0])
+    print(f"sent back: {back}\nsent back while held: {held:.1f} s\n{phone.log}")
+    assert status == 0, phone.log
+    assert phone.log.count("done") == len(steps), phone.log
+    assert held == 0.0
+    assert back.median >= 35 and back.lost == 0
+
+
+def test_baresip_is_silent_while_held_and_talks_when_resumed(lab: Lab, tmp_path: Path, bob: waves.Samples):
+    steps = ["wait 1", "hold", "wait 0.3", "record held.wav", "wait 1.5", "resume", "record heard.wav", "wait 6.5"]
     says = np.concatenate([bob, bob, bob, waves.silence(20)])
     with Baresip(lab, tmp_path / "bob", says, "bob", answers=True) as callee:
         callee.wait_ready()
@@ -55,15 +69,14 @@ def test_baresip_hears_what_waited_when_it_is_resumed(
             status = phone.wait_end(30)
         callee.wait_call_over(2)
         callee.quit()
-    ours = waves.compare(alice[: 4 * waves.RATE], callee.heard())
-    theirs = waves.read(tmp_path / "phone" / "heard.wav")[0]
-    print(
-        f"baresip heard: {ours}\nwe heard {waves.spoken_seconds(theirs):.1f} s of it\n{phone.log}\n{callee.log[-2500:]}"
+    held, heard = (
+        waves.spoken_seconds(waves.read(tmp_path / "phone" / f"{name}.wav")[0]) for name in ("held", "heard")
     )
+    print(f"we heard {held:.1f} s of it while it was held, {heard:.1f} s after\n{phone.log}")
     assert status == 0, phone.log
     assert phone.log.count("done") == len(steps), phone.log
-    assert ours.median >= 35 and ours.lost == 0
-    assert waves.spoken_seconds(theirs) >= 4
+    assert (held, callee.log.count("got re-INVITE (SDP Offer)")) == (0.0, 2)
+    assert heard >= 4
 
 
 def test_baresip_calls_whom_it_is_transferred_to(lab: Lab, tmp_path: Path, alice: waves.Samples, bob: waves.Samples):

@@ -110,7 +110,7 @@ class Sipp(Program):
 
 
 class SippPhone(Program):
-    """One sipp that is called once, and checks what it gets.
+    """One sipp that is called once, checks what it gets, and sends the audio back.
 
     Args:
         lab: where it runs.
@@ -126,7 +126,7 @@ class SippPhone(Program):
         command = [
             "sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", LOOPBACK, "-p", str(port), "-mi", LOOPBACK,
             "-mp", str(lab.ports(4)), "-cp", str(lab.ports(2)), "-m", "1", "-nostdin", "-trace_err",
-            "-error_file", str(self._errors_file), "-timeout", "40s", "-timeout_error",
+            "-rtp_echo", "-error_file", str(self._errors_file), "-timeout", "40s", "-timeout_error",
         ]  # fmt: skip
         super().__init__(lab, command, folder, "sipp")
 
