@@ -109,6 +109,33 @@ class Sipp(Program):
         )
 
 
+class SippPhone(Program):
+    """One sipp that is called once, checks what it gets, and sends the audio back.
+
+    Args:
+        lab: where it runs.
+        folder: for its files.
+        scenario: the scenario's name.
+    """
+
+    def __init__(self, lab: Lab, folder: Path, scenario: str) -> None:
+        folder.mkdir(parents=True)
+        port = lab.ports(2)
+        self.uri = f"sip:sipp@{LOOPBACK}:{port}"
+        self._errors_file = folder / "errors.log"
+        command = [
+            "sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", LOOPBACK, "-p", str(port), "-mi", LOOPBACK,
+            "-mp", str(lab.ports(4)), "-cp", str(lab.ports(2)), "-m", "1", "-nostdin", "-trace_err",
+            "-rtp_echo", "-error_file", str(self._errors_file), "-timeout", "40s", "-timeout_error",
+        ]  # fmt: skip
+        super().__init__(lab, command, folder, "sipp")
+
+    @property
+    def errors(self) -> str:
+        """What went against the scenario."""
+        return self._errors_file.read_text(encoding="utf-8", errors="replace") if self._errors_file.exists() else ""
+
+
 def _milliseconds(text: str) -> float:
     """Of ``hours:minutes:seconds:microseconds``."""
     hours, minutes, secs, micros = text.replace(".", ":").split(":")
