@@ -7,7 +7,18 @@ from typing import Any
 
 import anyio
 import pytest
-from loopback_llm import Answer, LoopbackLLM, chat, completion, completion_chunk, events, loopback_llm, sse, stall
+from loopback_llm import (
+    Answer,
+    LoopbackLLM,
+    chat,
+    completion,
+    completion_chunk,
+    events,
+    loopback_llm,
+    sse,
+    stall,
+    tool_fragments,
+)
 from sipcore.plugins import Delta, Message, PluginError, Tool, ToolCall
 from sipcore_llm_openai.chat import open_chat
 from sipcore_llm_openai.config import Config
@@ -45,9 +56,12 @@ async def test_the_words_come_as_they_are_written() -> None:
 
 
 async def test_the_first_word_does_not_wait_for_the_last() -> None:
-    async with loopback_llm(stall([sse(completion_chunk({"content": "Hello"}))])) as server:
-        async with open_chat(Config(base_url=server.url)) as llm, llm.reply(ASKED) as deltas:
-            assert await anext(aiter(deltas)) == Delta("Hello")
+    async with (
+        loopback_llm(stall([sse(completion_chunk({"content": "Hello"}))])) as server,
+        open_chat(Config(base_url=server.url)) as llm,
+        llm.reply(ASKED) as deltas,
+    ):
+        assert await anext(aiter(deltas)) == Delta("Hello")
 
 
 async def test_the_request_says_what_was_said_so_far() -> None:
@@ -104,8 +118,6 @@ async def test_the_longest_reply_is_told_under_the_name_that_the_server_knows() 
 
 
 async def test_a_function_that_the_model_calls_comes_whole() -> None:
-    from loopback_llm import tool_fragments
-
     fragments = tool_fragments(0, "call_a", "weather", '{"to', 'wn": "Bonn"}')
     async with loopback_llm(chat(["One moment."], fragments)) as server:
         deltas = await ask(server, tools=[WEATHER])
@@ -144,13 +156,13 @@ async def test_the_model_is_told_what_the_function_gave() -> None:
 
 
 async def test_leaving_the_block_drops_the_request() -> None:
-    async with loopback_llm(stall([sse(completion_chunk({"content": "Hello"}))])) as server:
-        async with open_chat(Config(base_url=server.url)) as llm:
-            async with llm.reply(ASKED) as deltas:
-                await anext(aiter(deltas))
-                assert server.connections == 1
-            with anyio.fail_after(5):
-                await server.idle()
+    stalled = stall([sse(completion_chunk({"content": "Hello"}))])
+    async with loopback_llm(stalled) as server, open_chat(Config(base_url=server.url)) as llm:
+        async with llm.reply(ASKED) as deltas:
+            await anext(aiter(deltas))
+            assert server.connections == 1
+        with anyio.fail_after(5):
+            await server.idle()
 
 
 async def test_cancelling_drops_the_request_also_before_the_first_word() -> None:
