@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from contextvars import ContextVar
 from importlib.metadata import PathDistribution
 from pathlib import Path

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import count
 from typing import Final, TypeVar, cast
 
 import anyio
@@ -63,7 +64,7 @@ async def retried(ask: Callable[[], AsyncGenerator[T, None]], limits: Limits) ->
         PluginError: what the last try failed with, or a time-out.
     """
     deadline = anyio.current_time() + limits.first_token_timeout
-    for tried in range(1, limits.tries + 1):
+    for tried in count(1):
         async with aclosing(ask()) as items:
             late = f"no reply began within {limits.first_token_timeout:g} s: raise [{limits.table}] first_token_timeout"
             try:
