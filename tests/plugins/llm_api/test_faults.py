@@ -18,6 +18,7 @@ from loopback_llm import (
     events,
     hang_up,
     loopback_llm,
+    no_connection,
     pieces,
     redirect,
     refusal,
@@ -134,6 +135,17 @@ async def test_a_server_that_is_not_there_is_told() -> None:
     async with open_chat(Config(base_url=url)) as llm, llm.reply([Message("user", "Hello?")]) as deltas:
         with pytest.raises(PluginError, match=r"127\.0\.0\.1:\d+ cannot be reached .*ConnectError.*base_url right"):
             await anext(aiter(deltas))
+
+
+async def test_a_connection_that_does_not_come_about_is_told() -> None:
+    with no_connection() as url:
+        async with open_chat(Config(base_url=url, connect_timeout=0.3)) as llm:
+            with (
+                anyio.fail_after(BOUND),
+                pytest.raises(PluginError, match=r"cannot be reached \(ConnectTimeout.*asked 3 times"),
+            ):
+                async with llm.reply([Message("user", "Hello?")]) as deltas:
+                    await anext(aiter(deltas))
 
 
 async def test_no_answer_in_time_is_told() -> None:
