@@ -58,7 +58,16 @@ def test_nothing_after_the_end_is_read() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    ["{", "3", '"words"', "[]", '{"choices": 3}', '{"choices": ["x"]}', '{"choices": [{"delta": {"content": 7}}]}'],
+    [
+        "{",
+        "3",
+        "[" * 100_000,
+        '"words"',
+        "[]",
+        '{"choices": 3}',
+        '{"choices": ["x"]}',
+        '{"choices": [{"delta": {"content": 7}}]}',
+    ],
 )
 def test_what_is_no_chunk_is_quoted(data: str) -> None:
     with pytest.raises(PluginError, match=r"no chat\.completion\.chunk: "):
@@ -76,6 +85,25 @@ def test_a_reply_that_does_not_end_is_broken_off(monkeypatch: pytest.MonkeyPatch
     for delta in ({"content": "x" * 11}, {"reasoning": "x" * 11}, *tool_fragments(0, "a", "f", "x" * 10)[1:]):
         with pytest.raises(PluginError, match="longer than 10 characters"):
             read(completion_chunk(delta))
+
+
+FIELDS = "choices delta content tool_calls function name arguments index id finish_reason error"
+NAMES = st.sampled_from(FIELDS.split())
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+)
+
+
+@given(JSON, JSON, JSON)
+def test_any_json_is_a_reply_or_a_plugin_error(chunk: Any, choice: Any, delta: Any) -> None:
+    calls = {"tool_calls": [{"function": delta}, delta]}
+    for value in (chunk, {"choices": [choice]}, {"choices": [{"delta": delta}]}, {"choices": [{"delta": calls}]}):
+        try:
+            deltas = read(json.dumps(value), "[DONE]")
+        except PluginError:
+            continue
+        assert all(type(delta.text) is str for delta in deltas)
 
 
 @given(st.data())

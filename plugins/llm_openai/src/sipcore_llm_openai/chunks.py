@@ -77,14 +77,14 @@ class ChunkReader:
             if chunk.get("error"):
                 raise PluginError(f"the server broke the reply off: {self._quote(_error_text(chunk['error']))}")
             return self._read(*(chunk.get("choices") or _NO_CHOICE))
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             raise PluginError(f"a chunk of the reply is no chat.completion.chunk: {self._quote(event)}") from None
 
     def _read(self, choice: Mapping[str, Any], *_: object) -> list[Delta]:
         self._finish = choice.get("finish_reason") or self._finish
         delta: Mapping[str, Any] = choice.get("delta") or {}
-        text: str = delta.get("content") or ""
-        thought: str = delta.get("reasoning_content") or delta.get("reasoning") or ""
+        text = _string(delta.get("content"))
+        thought = _string(delta.get("reasoning_content") or delta.get("reasoning"))
         fragments: Sequence[Mapping[str, Any]] = delta.get("tool_calls") or ()
         self._grow(len(text) + len(thought))
         for fragment in fragments:
@@ -93,20 +93,27 @@ class ChunkReader:
 
     def _gather(self, fragment: Mapping[str, Any]) -> None:
         """Add a fragment to its call: the one of its index, unless it has an id of its own."""
-        index, call_id = fragment.get("index"), fragment.get("id") or ""
+        index, call_id = fragment.get("index"), _string(fragment.get("id"))
         function: Mapping[str, Any] = fragment.get("function") or {}
+        arguments = _string(function.get("arguments"))
         call = next((call for call in reversed(self._calls) if call.index == index), None)
         if call is None or (call_id and call_id != call.call_id):
             call = _Fragments(index, call_id or f"call_{len(self._calls)}")
             self._calls.append(call)
-        call.name += function.get("name") or ""
-        call.arguments += function.get("arguments") or ""
-        self._grow(1 + len(function.get("arguments") or ""))
+        call.name += _string(function.get("name"))
+        call.arguments += arguments
+        self._grow(1 + len(arguments))
 
     def _grow(self, size: int) -> None:
         self._size += size
         if self._size > LONGEST_REPLY:
             raise PluginError(f"the reply is longer than {LONGEST_REPLY} characters: set [llm.openai] max_tokens")
+
+
+def _string(value: object) -> str:
+    if not isinstance(value or "", str):
+        raise TypeError
+    return str(value or "")
 
 
 def _error_text(error: Any) -> str:
