@@ -48,7 +48,7 @@ def test_an_unknown_content_type_is_told(content_type: str) -> None:
         (b'{"reply": 7}', {}, "expected a string as field 'reply'"),
         (b"7", {"reply_field": ""}, "expected a string as text"),
         (b"Hi", {}, "is not JSON: Hi"),
-        (b"[" * 60000, {}, "is not JSON"),
+        pytest.param(b"[" * 60000, {}, "is not JSON", id="deep"),
         (b'{"error": {"message": "no memory"}}', {}, "tells of an error: .*no memory"),
         (b'{"reply": "too long"}', {"max_reply": 7}, r"longer than 7 characters: raise \[llm\.api\] max_reply"),
         (b'{"reply": "' + b"x" * 99, {"max_line": 64}, r"more than 64 bytes: raise \[llm\.api\] max_line"),

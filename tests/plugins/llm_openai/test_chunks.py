@@ -61,12 +61,13 @@ def test_nothing_after_the_end_is_read() -> None:
     [
         "{",
         "3",
-        "[" * 100_000,
+        pytest.param("[" * 100_000, id="deep"),
         '"words"',
         "[]",
         '{"choices": 3}',
         '{"choices": ["x"]}',
         '{"choices": [{"delta": {"content": 7}}]}',
+        '{"choices": [{"delta": {"content": ["Hi"]}}]}',
     ],
 )
 def test_what_is_no_chunk_is_quoted(data: str) -> None:
