@@ -10,5 +10,5 @@ from sipcore_llm_api.config import Config
 
 @hookimpl
 def sipcore_llm() -> Provider[Config, LLM]:
-    """Return the provider ``api``."""
-    return Provider("api", Config, open_chat)
+    """Return the provider ``api``: taken unnamed only where no model of this machine is installed."""
+    return Provider("api", Config, open_chat, fallback=True)

@@ -10,5 +10,5 @@ from sipcore_llm_openai.config import Config
 
 @hookimpl
 def sipcore_llm() -> Provider[Config, LLM]:
-    """Return the provider ``openai``."""
-    return Provider("openai", Config, open_chat)
+    """Return the provider ``openai``: taken unnamed only where no model of this machine is installed."""
+    return Provider("openai", Config, open_chat, fallback=True)
