@@ -21,7 +21,7 @@ class Config(BaseModel, extra="forbid"):
     size: int = 1
 
 
-def plugin(kind, name, engine):
+def plugin(kind, name, engine, *, fallback=False):
     """A plugin of one hook."""
 
     @asynccontextmanager
@@ -34,7 +34,7 @@ def plugin(kind, name, engine):
         pass
 
     def hook():
-        return Provider(name, Config, opened)
+        return Provider(name, Config, opened, fallback=fallback)
 
     setattr(Plugin, f"sipcore_{kind}", staticmethod(hookimpl(hook)))
     return Plugin()
@@ -82,6 +82,20 @@ def test_of_two_engines_the_settings_must_name_one(tmp_path):
         plan(settings(tmp_path), two)
     chosen = plan(settings(tmp_path, assistant=[{"llm": "other"}]), two)
     assert chosen.choices["llm"].provider.name == "other"
+
+
+def test_an_engine_of_last_resort_is_taken_when_it_is_named_or_alone(tmp_path):
+    both = manager(**ALL)
+    both.register(plugin("llm", "cloud", FakeLLM([""]), fallback=True), "llm_cloud")
+    assert plan(settings(tmp_path), both).choices["llm"].provider.name == "c"
+    named = plan(settings(tmp_path, assistant=[{"llm": "cloud"}]), both)
+    assert named.choices["llm"].provider.name == "cloud"
+    alone = manager(**{name: engine for name, engine in ALL.items() if not name.startswith("llm_")})
+    alone.register(plugin("llm", "cloud", FakeLLM([""]), fallback=True), "llm_cloud")
+    assert plan(settings(tmp_path), alone).choices["llm"].provider.name == "cloud"
+    alone.register(plugin("llm", "other", FakeLLM([""]), fallback=True), "llm_other")
+    with pytest.raises(ConfigError, match=r"assistant\.llm: cloud, other are installed"):
+        plan(settings(tmp_path), alone)
 
 
 def test_an_engine_that_is_not_there_is_named_with_those_that_are(tmp_path):

@@ -87,6 +87,8 @@ def plan(settings: Settings, manager: PluginManager) -> Plan:
 def choose(settings: Settings, manager: PluginManager, kind: PluginKind, wanted: str) -> Choice | None:
     """Pick the provider of one kind: the one asked for, or the only one there; None when there is none.
 
+    Providers that are a fallback count only where there is no other.
+
     Raises:
         ConfigError: it is not there, there are several to choose from, or its settings are wrong.
     """
@@ -96,9 +98,10 @@ def choose(settings: Settings, manager: PluginManager, kind: PluginKind, wanted:
             f'assistant.{kind} = "{wanted}": no such {kind} plugin is loaded (there: {", ".join(there) or "none"}). '
             f"Install it, or add it to --plugins; `sipcore plugins list` shows what is there."
         )
-    if not wanted and len(there) > 1:
-        raise ConfigError(f'assistant.{kind}: {", ".join(there)} are installed: name the one to use, {kind} = "…"')
-    name = wanted or next(iter(there), "")
+    own = [name for name, provider in there.items() if not provider.fallback] or list(there)
+    if not wanted and len(own) > 1:
+        raise ConfigError(f'assistant.{kind}: {", ".join(own)} are installed: name the one to use, {kind} = "…"')
+    name = wanted or next(iter(own), "")
     if not name:
         return None
     return Choice(kind, there[name], settings.plugin_settings(kind, name, there[name].config))
