@@ -21,7 +21,7 @@ DEFAULT_MODELS: Mapping[Engine, str] = {
 class Config(BaseModel, extra="forbid"):
     """What ``[llm.qwen]`` may say."""
 
-    engine: Literal["auto"] | Engine = "auto"
+    engine: Literal["auto", "llama.cpp", "transformers"] = "auto"
     """What runs the model; ``auto`` takes what suits the model that is named, else the hardware."""
     model: str | None = Field(default=None, min_length=1)
     """A model of the store, a hub id, or the path of a ``.gguf`` file or a folder; by default what suits the engine."""

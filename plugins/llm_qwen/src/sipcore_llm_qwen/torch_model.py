@@ -65,7 +65,7 @@ class TorchModel:
         self._steps = ThreadPoolExecutor(1, "qwen-torch", initializer=partial(self._begin, threads))
 
     def read(self, messages: Sequence[Message], goes_on: Callable[[], bool]) -> None:
-        """Read the system messages of ``messages`` into a slot, and into all that have read nothing yet.
+        """Read the system messages of ``messages`` into every slot whose own conversation is worth less than they are.
 
         Raises:
             PluginError: they cannot be read.
@@ -75,9 +75,11 @@ class TorchModel:
             if slot.shared(ids) == len(ids):
                 return
             self._read(slot, ids, None, lambda _: goes_on())
-            while goes_on() and (empty := self._take_empty()) is not None:
-                self._step(empty.copy, slot)
-                self._give(empty)
+            while goes_on() and (other := self._take_shorter(len(ids))) is not None:
+                try:
+                    self._step(other.copy, slot)
+                finally:
+                    self._give(other)
 
     def write(self, messages: Sequence[Message], take: Callable[[str], bool], *, max_tokens: int | None = None) -> None:
         """Write a reply to ``messages``.
@@ -157,12 +159,12 @@ class TorchModel:
         finally:
             self._give(slot)
 
-    def _take_empty(self) -> Slot | None:
+    def _take_shorter(self, length: int) -> Slot | None:
         with self._choosing:
-            empty = next((slot for slot in self._free if not slot.length), None)
-            if empty is not None:
-                self._free.remove(empty)
-            return empty
+            found = next((slot for slot in self._free if slot.length < length), None)
+            if found is not None:
+                self._free.remove(found)
+            return found
 
     def _give(self, slot: Slot) -> None:
         with self._choosing:
