@@ -101,6 +101,14 @@ async def test_nothing_is_left_when_it_is_closed(folder: Path) -> None:
     await stack.__aexit__(None, None, None)
 
 
+async def test_a_prompt_can_be_read_before_the_call(folder: Path) -> None:
+    async with open_transformers(Config(model=str(folder), temperature=0, max_tokens=10)) as chat:
+        answer = await pieces(chat, STORY)
+    async with open_transformers(Config(model=str(folder), temperature=0, max_tokens=10)) as chat:
+        await chat.warm(STORY)
+        assert await pieces(chat, STORY) == answer
+
+
 async def test_two_callers_hear_their_answers_at_the_same_time(chat: Chat) -> None:
     order: list[str] = []
 
