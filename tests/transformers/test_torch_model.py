@@ -76,6 +76,22 @@ def test_a_prompt_is_read_once(make: Callable[..., TorchModel]) -> None:
     assert later < cold
 
 
+def test_a_model_with_a_sliding_window_reads_anew(
+    folder: Path, tmp_path: Path, make: Callable[..., TorchModel]
+) -> None:
+    shutil.copytree(folder, tmp_path / "slides")
+    settings = tmp_path / "slides" / "config.json"
+    window = {
+        "use_sliding_window": True,
+        "sliding_window": 16,
+        "layer_types": ["full_attention"] + ["sliding_attention"] * 2,
+    }
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), **window}))
+    model = make(tmp_path / "slides", slots=1)
+    assert write(model) == write(model)
+    assert write(model)[0] != write(make())[0]
+
+
 def test_a_prompt_read_ahead_is_ready_in_every_slot(make: Callable[..., TorchModel]) -> None:
     model, unread = make(slots=2), make(slots=2)
     model.read([SYSTEM], lambda: True)
@@ -187,7 +203,7 @@ def test_the_models_own_limit_counts_too(saying: Callable[[str], Path], make: Ca
 
 
 def test_what_the_template_refuses_is_a_plugin_error(make: Callable[..., TorchModel]) -> None:
-    with pytest.raises(PluginError, match=r"chat template refused the conversation: .* empty conversation"):
+    with pytest.raises(PluginError, match="chat template refused the conversation: "):
         write(make(), [])
 
 

@@ -44,11 +44,14 @@ def test_the_end_can_be_forgotten(slot: Slot) -> None:
     assert slot.read([7]) == [1, 7]
 
 
-def test_a_model_that_cannot_forget_a_part_forgets_all() -> None:
+@pytest.mark.parametrize(
+    "kind", [{"is_sliding": [True, False], "is_croppable": True}, {"is_sliding": [False], "is_croppable": False}]
+)
+def test_a_model_that_cannot_forget_a_part_forgets_all(kind: dict[str, Any]) -> None:
     made: list[SimpleNamespace] = []
 
     def new_cache() -> SimpleNamespace:
-        made.append(SimpleNamespace(is_croppable=False))
+        made.append(SimpleNamespace(**kind))
         return made[-1]
 
     slot = Slot(lambda ids, cache: None, new_cache)

@@ -39,7 +39,7 @@ class Slot:
     def keep(self, length: int) -> None:
         """Forget all but the first ``length`` tokens; a kind of model that cannot do that forgets everything."""
         beyond = self.length - length
-        if beyond and self._cache.is_croppable:
+        if beyond and _can_forget(self._cache):
             self._cache.crop(-beyond)
             del self._read[length:]
         elif beyond:
@@ -59,6 +59,11 @@ class Slot:
 def best_slot(slots: Sequence[Slot], ids: Sequence[int]) -> Slot:
     """Return the slot where least must be read anew: of ``ids`` now, and later of what is forgotten for them."""
     return max(slots, key=lambda slot: 2 * slot.shared(ids) - slot.length)
+
+
+def _can_forget(cache: Any) -> bool:
+    """Whether the end of what was read can be cut off: not where a layer keeps a sliding window or a running sum."""
+    return not any(cache.is_sliding) and getattr(cache, "is_croppable", True)
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
