@@ -223,3 +223,6 @@ def test_closing_gives_the_memory_back(folder: Path) -> None:
     assert weights_in_memory() > before
     model.close()
     assert weights_in_memory() == before
+    with pytest.raises(ContextFullError):
+        load_model(folder, Config(prefix="please listen " * 800))
+    assert weights_in_memory() == before

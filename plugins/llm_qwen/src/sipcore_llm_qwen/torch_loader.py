@@ -40,7 +40,11 @@ def load_model(folder: Path, config: Config) -> TorchModel:
     log.info("%s computes on %s with %s", folder.name, device, dtype)
     threads = config.threads or compute_threads()
     model = TorchModel(torch, transformers, weights, Prompts(tokenizer), config, threads)
-    model.read([Message("system", config.prefix)] if config.prefix else [], lambda: True)
+    try:
+        model.read([Message("system", config.prefix)] if config.prefix else [], lambda: True)
+    except BaseException:
+        model.close()
+        raise
     return model
 
 
