@@ -77,7 +77,7 @@ def demo_settings(scratch: Path, recordings: Path) -> Settings:
         "RECORDING_DIR": str(recordings),
         "recording": {"channels": 2},
         "stt": {"whisper": {"model": "tiny.en"}},
-        "llm": {"qwen": {"temperature": 0.0}},
+        "llm": {"qwen": {"engine": "llama.cpp", "temperature": 0.0}},
         "assistant": [{"name": "demo", "prompt": PROMPT, "greeting": GREETING}],
     }
     return load_settings(overrides=overrides, environ={}, cwd=scratch)
