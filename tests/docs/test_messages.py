@@ -23,16 +23,14 @@ OF_OTHERS = (
     "Permission denied",
     "Temporary failure in name resolution",
     "Busy Here",
+    "Incorrect API key provided",
+    "Rate limit reached",
 )
 """What the system, a library or a far end says within our messages."""
 VALUES = {"stt", "llm", "tts", "api", "openai", "qwen", "base", "mode", "ModuleNotFoundError", "from"}
 """Names that the examples put into messages, and the word of a range ("from 1 to 65535")."""
-NOT_YET = (
-    "OpenAI needs a key: set OPENAI_API_KEY, or [llm.openai] api_key",
-    "the key is refused: set OPENAI_API_KEY, or [llm.openai] api_key, to a valid one",
-    "too many requests: make fewer calls at a time, or raise the account's limits",
-)
-"""Messages of the plugin openai, which comes with another change; then this must be emptied."""
+NOT_YET = ("OpenAI needs a key", "api.openai.com", "CALL_FAILED:", 'WS_HOST is "192.168.1.10"')
+"""Beginnings of messages that come with other changes; then this must be emptied."""
 QUOTED = [
     line
     for block in re.findall(r"^```text\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -67,7 +65,7 @@ def strange_words(line: str) -> list[str]:
             ours[start:end] = [True] * (end - start)
     rest = "".join(" " if mine else char for char, mine in zip(line, ours, strict=True))
     rest = re.sub(r"""(?<!\w)(["']).*?\1""", " ", rest)
-    words = re.findall(r"(?<!\S)`?([A-Za-z]{3,})[.,:;?`]*(?!\S)", rest)
+    words = re.findall(r"(?<!\S)[`(]*([A-Za-z]{3,})[.,:;?`)]*(?!\S)", rest)
     return [word for word in words if word not in VALUES]
 
 
@@ -86,14 +84,13 @@ def test_there_are_messages_on_the_page() -> None:
     assert len(QUOTED) > 30
 
 
-@pytest.mark.parametrize("line", [line for line in QUOTED if line not in NOT_YET])
+@pytest.mark.parametrize("line", [line for line in QUOTED if not line.startswith(NOT_YET)])
 def test_a_quoted_message_is_one_of_ours(line: str) -> None:
     assert strange_words(line) == []
 
 
-@pytest.mark.parametrize("line", NOT_YET)
+@pytest.mark.parametrize("line", [line for line in QUOTED if line.startswith(NOT_YET)])
 def test_what_is_to_come_has_not_come_yet(line: str) -> None:
-    assert line in QUOTED
     assert strange_words(line), f"it is there now: take it out of NOT_YET: {line}"
 
 
