@@ -44,7 +44,7 @@ def _server(host: str, status: int) -> Generator[int]:
 
 
 def _health(folder: Path, *arguments: str, **variables: str) -> tuple[int, str]:
-    environment = {"PATH": os.environ["PATH"], "SIP_LOCAL_IP": "127.0.0.1", **variables}
+    environment = {"PATH": os.environ["PATH"], "SIP_LOCAL_IP": "127.0.0.1", "WS_TOKEN": "not-asked-for", **variables}
     command = [sys.executable, str(HEALTH), *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
