@@ -24,7 +24,7 @@ ENV_EXAMPLE = (ROOT / ".env.docker.example").read_text(encoding="utf-8")
 IGNORED = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 SERVICES = ("sip-server", "call-center")
 EXTRAS = re.findall(r"^EXTRAS=(.*)$", "\n".join(s for st in STAGES.values() for s in st.of("ARG")), re.MULTILINE)
-OF_THE_CONTAINERS = {"CONTAINER_UID", "CONTAINER_GID", "CALL_CENTER_EXTRAS", "IMAGE_TAG"}
+OF_THE_CONTAINERS = {"CONTAINER_UID", "CONTAINER_GID", "IMAGE_EXTRAS", "IMAGE_TAG"}
 NOT_YET = {"WS_OWNER_TIMEOUT"}
 """A setting that comes with another change."""
 
@@ -133,7 +133,7 @@ def test_the_extras_of_the_images_are_the_cores(extras: str) -> None:
     known = re.findall(r"^(\w+) = \[\"sipcore-", (ROOT / "core" / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert set(extras.split(",")) <= set(known)
     compose = str(COMPOSE["services"]["call-center"]["build"]["args"]) + str(GPU["services"]["call-center"]["build"])
-    assert f"CALL_CENTER_EXTRAS:-{extras}}}" in compose
+    assert f"IMAGE_EXTRAS:-{extras}}}" in compose
 
 
 def test_the_env_example_names_every_setting_and_changes_only_the_language_model(tmp_path: Path) -> None:
@@ -146,6 +146,14 @@ def test_the_env_example_names_every_setting_and_changes_only_the_language_model
     here = {row.name: row.value for row in settings.rows() if not row.name.endswith("_DIR")}
     there = {row.name: row.value for row in defaults.rows()}
     assert {name for name, value in here.items() if value != there.get(name)} == {"WS_URL", "assistant.1.llm"}
+
+
+def test_with_everything_switched_on_the_env_example_is_no_mistake(tmp_path: Path) -> None:
+    lines = re.sub(r"^# (?=[A-Z_]+=)", "", ENV_EXAMPLE, flags=re.MULTILINE)
+    (tmp_path / ".env").write_text(lines.replace("SIP_LOCAL_IP=", "SIP_LOCAL_IP=127.0.0.1"), encoding="utf-8")
+    settings = load_settings(cwd=tmp_path, environ={})
+    assert [line for line in settings.warnings() if "is not a setting" in line] == []
+    assert settings.assistant[0].greeting == "Good morning, what can I do for you?"
 
 
 def test_no_name_of_the_containers_looks_like_a_setting_of_sipcore() -> None:
