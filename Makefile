@@ -46,7 +46,8 @@ format: $(TOOLS)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-transformers recording output
+	rm -rf $(VENV) .venv-transformers
+	git clean -qfdX recording output
 
 # Freezes what is installed now: the versions that were tested together.
 constraints: $(TOOLS)
