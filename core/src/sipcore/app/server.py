@@ -200,6 +200,8 @@ def log_event(event: CallEvent) -> None:
         match event:
             case CallEnded(reason=reason):
                 logger.info("call ended: %s", reason)
+            case TranscriptMade(final=False, speaker=speaker, transcript=transcript):
+                logger.debug("%s, so far: %s", speaker, transcript.text)
             case TranscriptMade(speaker=speaker, transcript=transcript):
                 logger.info("%s: %s", speaker, transcript.text)
             case TurnFinished(timing=timing) if timing.first_packet is not None:
