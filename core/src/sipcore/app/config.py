@@ -221,6 +221,11 @@ class Settings(BaseSettings):
         return self.ws_url or f"ws://{self.ws_host}:{self.ws_port}"
 
     @property
+    def response_dir(self) -> Path:
+        """Where replies are kept."""
+        return self.output_dir / "response"
+
+    @property
     def session_room(self) -> int:
         """How many calls the RTP ports have room for."""
         return max(0, (self.rtp_port_end - self.rtp_port_start - 1) // self.media.ports_per_session + 1)

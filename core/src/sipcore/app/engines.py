@@ -117,7 +117,9 @@ def choose(settings: Settings, manager: PluginManager, kind: PluginKind, wanted:
         )
     names = [wanted] if wanted else _obvious(settings, kind, there)
     if len(names) > 1:
-        raise ConfigError(f'assistant.{setting}: {", ".join(names)} are installed: name the one to use, {setting} = "…"')
+        raise ConfigError(
+            f'assistant.{setting}: {", ".join(names)} are installed: name the one to use, {setting} = "…"'
+        )
     return _choice(settings, kind, there[names[0]]) if names else None
 
 

@@ -6,13 +6,16 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from sipcore import __version__
 from sipcore.app.config import Settings
 from sipcore.app.engines import Plan, load_greeting, open_conversation
 from sipcore.app.logs import call_context
+from sipcore.app.replies import open_keeper
 from sipcore.call.call import Call
 from sipcore.call.invitation import Invitation
 from sipcore.call.recording import LOW_SPACE, free_bytes, recording_path, remove_old, repair_recordings
@@ -36,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 LINGER_SECONDS = 5.0
 """How long a conversation may go on after its call, to note what was said."""
+
+TIDY_SECONDS = 3600.0
+"""How often files that are too old are looked for."""
 
 Observer = Callable[[CallEvent], None]
 
@@ -122,11 +128,17 @@ async def open_server(
     async with AsyncExitStack() as stack:
         endpoint = await stack.enter_async_context(endpoint_of(settings))
         greeting = await load_greeting(settings.output_dir)
-        conversation = await open_conversation(plan, greeting, stack)
+        keep = None
+        if settings.recording.keep_replies:
+            keep = (await stack.enter_async_context(open_keeper(settings.response_dir))).keep
+        conversation = await open_conversation(plan, greeting, stack, keep)
         server = Server(settings, conversation)
         media = await stack.enter_async_context(MediaEngine(media_settings(settings)))
         await stack.enter_async_context(Switchboard(endpoint, media, settings.advertised_ip, server.answer, observe))
-        yield server
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_keep_tidy, settings)
+            yield server
+            tasks.cancel_scope.cancel()
 
 
 def endpoint_of(settings: Settings) -> SipEndpoint:
@@ -153,9 +165,22 @@ def media_settings(settings: Settings) -> MediaSettings:
 
 def _tidy(settings: Settings) -> None:
     """Mend what a crash left, drop what is too old."""
-    if not settings.recording.enabled:
-        return
-    folder = settings.recording_dir
+    if settings.recording.enabled:
+        _mend(settings.recording_dir)
+    _remove_old(settings)
+
+
+async def _keep_tidy(settings: Settings) -> None:
+    """Drop what has become too old, now and then."""
+    while True:
+        await anyio.sleep(TIDY_SECONDS)
+        try:
+            await anyio.to_thread.run_sync(_remove_old, settings)
+        except OSError as error:
+            logger.error("old recordings could not be removed: %s", error)
+
+
+def _mend(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = free_bytes(folder)
@@ -166,8 +191,14 @@ def _tidy(settings: Settings) -> None:
         logger.warning("RECORDING_DIR %s has %d MB left", folder, free // 1_000_000)
     for path in repair_recordings(folder):
         logger.warning("%s was cut off by a crash: repaired", path)
-    for path in remove_old(folder, settings.max_recording_age_days, datetime.now().astimezone()):
-        logger.info("%s is older than %d days: removed", path, settings.max_recording_age_days)
+
+
+def _remove_old(settings: Settings) -> None:
+    days, now = settings.max_recording_age_days, datetime.now().astimezone()
+    folders = [settings.recording_dir] if settings.recording.enabled else []
+    for folder in (*folders, settings.response_dir):
+        for path in remove_old(folder, days, now):
+            logger.info("%s is older than %d days: removed", path, days)
 
 
 def _fan_out(observers: Sequence[Observer]) -> Observer:
