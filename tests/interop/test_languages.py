@@ -1,4 +1,4 @@
-"""Callers of three languages call one server, with real models: each is answered in the own language, by a voice of it."""
+"""Callers of three languages call one server, with real models: each is answered in the own language."""
 
 import re
 import subprocess

@@ -74,7 +74,7 @@ class Voices:
     async def _frames(
         self, frames: AsyncIterable[AudioFrame], kept: _Kept, voice: Voice, stack: AsyncExitStack
     ) -> AsyncIterator[AudioFrame]:
-        """Give the main engine's audio; when it fails before the first of it, the other's. Contexts stay on ``stack``."""
+        """Give the main engine's audio; when it fails before the first of it, the other's."""
         begun = False
         try:
             async for frame in frames:
