@@ -34,14 +34,12 @@ class LanguageJudge:
 
         self._model = WhisperModel(str(models.find("base")), device="cpu", compute_type="int8", cpu_threads=2)
 
-    def language(self, samples: waves.Samples) -> str:
-        """The code of the language that is spoken in a recording at 8 kHz, of all that Whisper knows."""
-        return self._model.detect_language(_for_whisper(samples), vad_filter=True)[0]
-
-    def write_down(self, samples: waves.Samples, language: str) -> str:
-        """The words in a recording at 8 kHz, in that language."""
-        segments, _ = self._model.transcribe(_for_whisper(samples), beam_size=1, language=language)
-        return " ".join(segment.text.strip() for segment in segments)
+    def listen(self, samples: waves.Samples) -> tuple[str, str]:
+        """The code of the language that is spoken in a recording at 8 kHz, of all that Whisper knows; and the words."""
+        loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > 500)
+        spoken = samples[max(0, loud[0] - 2000) : loud[-1] + 2000] if len(loud) else samples
+        segments, found = self._model.transcribe(_for_whisper(spoken), beam_size=1)
+        return found.language, " ".join(segment.text.strip() for segment in segments)
 
 
 def _for_whisper(samples: waves.Samples) -> NDArray[np.float32]:

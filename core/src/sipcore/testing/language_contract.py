@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from sipcore.plugins import LanguageIdentifier
+from sipcore.plugins import LanguageGuess, LanguageIdentifier
 from sipcore.testing.contract import ProviderContract
 
 
@@ -68,6 +68,10 @@ class LanguageContract(ProviderContract):
             (sentence, [language, other]) for language, sentence in self.sentences.items() for other in self.sentences
         ]
         alone = [engine.identify(text, languages) for text, languages in pairs]
+
+        def ask(pair: tuple[str, list[str]]) -> LanguageGuess:
+            return engine.identify(*pair)
+
         with ThreadPoolExecutor(4) as pool:
-            together = list(pool.map(lambda pair: engine.identify(*pair), pairs * 10))
+            together = list(pool.map(ask, pairs * 10))
         assert together == alone * 10
