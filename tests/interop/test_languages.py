@@ -22,15 +22,26 @@ QUESTIONS = {
     "en": "en_US_f_Allison/vm-repeat",
 }
 MODELS = ("base", "en_US-joe-medium", "silero-vad", "qwen2.5-coder-0.5b-instruct")
-SETTINGS = """
+PROMPT = (
+    "You are the phone assistant of a garden shop. Apologise politely, and tell the caller in two full sentences "
+    "when the shop opens: from nine in the morning to six in the evening."
+)
+SETTINGS = f"""
 [[assistant]]
-prompt = "You are the phone assistant of a garden shop. Answer in one short sentence."
+prompt = "{PROMPT}"
 greeting = "Garden shop."
 languages = ["en", "fr", "es"]
-apologies = { fr = "Pardon ?", es = "¿Perdón?" }
+apologies = {{ fr = "Pardon ?", es = "¿Perdón?" }}
+
+[llm.qwen]
+temperature = 0.0
+
+[tts.espeak]
+speed = 0.85
 """
+"""Sentences, and slowly: what a robot says in a second, Whisper base takes for any language."""
 BEFORE = 3.0
-AFTER = 22.0
+AFTER = 30.0
 
 
 @pytest.fixture(scope="module")
