@@ -254,7 +254,7 @@ def test_a_mistyped_key_gets_a_suggestion_or_the_list(place: Place) -> None:
         'media.mod (sipcore.toml) is not a setting: did you mean "mode"?'
     ]
     assert place.complaints(toml="[recording]\nzzz = 1") == [
-        "recording.zzz (sipcore.toml) is not a setting: its settings are: enabled, channels."
+        "recording.zzz (sipcore.toml) is not a setting: its settings are: enabled, channels, keep_replies."
     ]
     assert place.complaints(toml="SIP_LOCAL_PRT = 1") == [
         'SIP_LOCAL_PRT (sipcore.toml) is not a setting: did you mean "SIP_LOCAL_PORT"?'

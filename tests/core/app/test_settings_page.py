@@ -74,7 +74,7 @@ def test_the_page_knows_no_other_settings() -> None:
 
 
 def test_every_kind_of_plugin_is_on_the_page() -> None:
-    assert "`[stt.NAME]`, `[tts.NAME]`, `[llm.NAME]`, `[vad.NAME]`, `[conversation.NAME]`" in PAGE
+    assert "`[stt.NAME]`, `[tts.NAME]`, `[llm.NAME]`, `[vad.NAME]`, `[language.NAME]`, `[conversation.NAME]`" in PAGE
 
 
 def test_the_env_example_changes_nothing_until_it_is_edited(tmp_path: Path) -> None:

@@ -432,7 +432,7 @@ async def test_a_caller_is_answered_in_the_voice_of_the_language_that_was_heard(
     await talk.run()
     assert voices == [Voice("en", "", 1.5), Voice("de-DE", "eva", 1.5)]
     told = [e.transcript.language for e in talk.call.events if isinstance(e, TranscriptMade)]
-    assert told == ["en", "de", "de-DE"]
+    assert told == ["en", "de-DE", "de-DE"]
 
 
 async def test_markup_of_the_model_is_not_spoken():
@@ -445,3 +445,95 @@ async def test_a_greeting_is_spoken_a_sentence_at_a_time():
     talk = await Talk([quiet(5)], greeting="Hello, this is a test.  How are you?").run()
     assert talk.tts.spoken == ["Hello, this is a test.", "How are you?"]
     assert talk.said == [("assistant", "Hello, this is a test. How are you?")]
+
+
+def transcripts(talk, *, final):
+    return [e.transcript.text for e in talk.call.events if isinstance(e, TranscriptMade) and e.final is final]
+
+
+async def test_a_caller_who_speaks_for_long_is_written_down_meanwhile_and_answered_once():
+    script = [quiet(1), loud(5.5), quiet(5)]
+    texts = ["one", "one two", "one two three"]
+    talk = await Talk(script, texts=texts, turn_taking=TurnTaking(interim=2.4)).run()
+    assert transcripts(talk, final=False) == ["one", "one two"]
+    assert talk.said[-2:] == [("caller", "one two three"), ("assistant", "An answer.")]
+    lengths = [speech.audio.duration for speech in talk.stt.heard]
+    assert lengths == [pytest.approx(2.8, abs=0.2), pytest.approx(5.2, abs=0.2), pytest.approx(6.1, abs=0.2)]
+
+
+async def test_interim_transcripts_delay_no_answer():
+    script, rules = [quiet(1), loud(2.5), quiet(8)], TurnTaking(interim=2.4)
+    times = []
+    for turn_taking in (rules, TurnTaking()):
+        talk = Talk(script, turn_taking=turn_taking)
+        talk.stt.delay = 1.0
+        times.append((await talk.run()).turns[0].timing)
+        assert transcripts(talk, final=False) == []
+    assert times[0].transcript - times[0].speech_end == pytest.approx(times[1].transcript - times[1].speech_end)
+
+
+async def test_an_interim_transcript_that_fails_is_told_and_the_caller_is_answered(caplog):
+    talk = Talk([quiet(1), loud(3), quiet(5)], turn_taking=TurnTaking(interim=2.4))
+    transcribe = talk.stt.transcribe
+
+    async def fails_once(speech):
+        talk.stt.transcribe = transcribe
+        raise RuntimeError("no memory")
+
+    talk.stt.transcribe = fails_once
+    await talk.run()
+    assert "no interim transcript could be made" in caplog.text
+    assert talk.turns[0].heard == "An answer."
+
+
+class Polyglot(FakeSTT):
+    """Hears the next of several languages."""
+
+    async def transcribe(self, speech):
+        transcript = await super().transcribe(speech)
+        language, _, text = transcript.text.partition(":")
+        return Transcript(text, language, 0.8)
+
+
+class Spy(FakeTTS):
+    """Notes in which language it speaks."""
+
+    def synthesize(self, text, voice):
+        self.languages = [*getattr(self, "languages", []), voice.language]
+        return super().synthesize(text, voice)
+
+
+async def test_the_model_is_told_the_language_and_an_odd_word_changes_nothing():
+    said = ["fr:Bonjour à tous", "en:OK", "es:Buenos días señora"]
+    script = [quiet(1), *[part for _ in said for part in (loud(1), quiet(5))]]
+    talk = Talk(script, replies=["A.", "B.", "C."], speaks=("fr", "es"))
+    talk.stt, talk.tts = Polyglot(said), Spy()
+    await talk.run()
+    prompts = [messages[0].content for messages in talk.llm.asked]
+    assert prompts == ["P\nReply in French.", "P\nReply in French.", "P\nReply in Spanish."]
+    assert talk.tts.languages == ["fr", "fr", "es"]
+    languages = [e.transcript.language for e in talk.call.events if isinstance(e, TranscriptMade)]
+    assert languages == ["fr", "fr", "fr", "fr", "es", "es"]
+
+
+async def test_the_apology_is_in_the_language_of_the_caller():
+    talk = Talk(
+        [quiet(1), loud(1), quiet(5)], replies=[RuntimeError("no")], speaks=("fr",), apologies={"fr": "Pardon."}
+    )
+    talk.stt, talk.tts = Polyglot(["fr:Bonjour à tous"]), Spy()
+    await talk.run()
+    assert talk.tts.spoken == ["Pardon."]
+    assert talk.tts.languages == ["fr"]
+
+
+async def test_what_the_caller_heard_of_each_reply_is_kept():
+    kept = []
+    reply = "one two three four five six seven eight nine ten."
+    talk = Talk([quiet(1), loud(1), quiet(2), loud(1), quiet(5)], replies=[reply, "Sorry?"])
+    engines = Engines(talk.stt, talk.llm, talk.tts)
+    keep = lambda info, number, audio: kept.append((info, number, audio))  # noqa: E731
+    await Pipeline(talk.assistant, engines, FakeVAD(), keep).converse(talk.call)
+    assert [(info.call_id, number) for info, number, _ in kept] == [("call-1", 1), ("call-1", 2)]
+    first, second = (audio.duration for _, _, audio in kept)
+    assert 0.5 < first < len(reply) * talk.tts.seconds - 0.5, "it was interrupted"
+    assert second == pytest.approx(len("Sorry?") * talk.tts.seconds)

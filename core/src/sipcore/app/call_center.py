@@ -11,10 +11,10 @@ import anyio
 
 from sipcore import __version__
 from sipcore.app.config import Settings, load_settings
-from sipcore.app.engines import Plan, load_greeting, open_conversation, plan
+from sipcore.app.engines import Plan, load_greeting, plan
 from sipcore.app.logs import call_context, setup_logging
 from sipcore.app.run import fetch_models, stop_on_signal, tell_engines, tell_warnings
-from sipcore.app.server import converse
+from sipcore.app.server import converse, open_talk
 from sipcore.app.terminal import out
 from sipcore.client import Client, Offer, connect
 from sipcore.errors import CallEndedError, is_call_ended
@@ -93,7 +93,7 @@ async def _serve(settings: Settings, chosen: Plan, heartbeat: Path | None) -> No
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(stop_on_signal, tasks.cancel_scope)
-        conversation = await open_conversation(chosen, await load_greeting(settings.output_dir), stack)
+        conversation = await open_talk(settings, chosen, await load_greeting(settings.output_dir), stack)
         logger.info("connecting to %s", settings.websocket_url)
         client = await stack.enter_async_context(connect(settings.websocket_url, token))
         if heartbeat is not None:

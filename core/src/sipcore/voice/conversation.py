@@ -5,24 +5,47 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
 
 from sipcore.audio.frame import AudioFrame
 from sipcore.errors import CallEndedError, is_call_ended
-from sipcore.plugins.interfaces import VAD, CallHandle, Transcript, TranscriptMade, TurnFinished, WarmsPrompts
+from sipcore.plugins.interfaces import (
+    VAD,
+    CallHandle,
+    CallInfo,
+    Speech,
+    Transcript,
+    TranscriptMade,
+    TurnFinished,
+    WarmsPrompts,
+)
 from sipcore.plugins.text import SentenceSplitter
 from sipcore.voice.assistant import Assistant
-from sipcore.voice.endpointing import CandidateEnded, Endpointer, SpeechEvent, SpeechResumed, SpeechStarted, TurnEnded
+from sipcore.voice.ear import Ear
+from sipcore.voice.endpointing import (
+    CandidateEnded,
+    Endpointer,
+    SpeechEvent,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechWentOn,
+    TurnEnded,
+)
 from sipcore.voice.history import History
+from sipcore.voice.language import LanguageChoice
 from sipcore.voice.patience import Patience
 from sipcore.voice.playout import Playout
 from sipcore.voice.turn import Engines, Turn
 
 logger = logging.getLogger(__name__)
+
+KeepReply: TypeAlias = Callable[[CallInfo, int, AudioFrame], None]
+"""Told of what a caller heard of each reply: the call, the reply's number in it from 1 on, the audio."""
 
 
 class Pipeline:
@@ -32,12 +55,15 @@ class Pipeline:
         assistant: who talks.
         engines: speech to text, language model, text to speech.
         vad: voice activity.
+        keep: called with every reply, on the event loop: it must not block. None: replies are not kept.
     """
 
-    def __init__(self, assistant: Assistant, engines: Engines, vad: VAD) -> None:
+    def __init__(self, assistant: Assistant, engines: Engines, vad: VAD, keep: KeepReply | None = None) -> None:
         self._assistant = assistant
-        self._engines = engines
+        self._ear = Ear(engines.stt)
+        self._engines = replace(engines, stt=self._ear)
         self._vad = vad
+        self._keep = keep
 
     async def warm_up(self) -> None:
         """Call every voice, and let the language model read what every conversation begins with, if it can.
@@ -52,12 +78,12 @@ class Pipeline:
         if isinstance(llm, WarmsPrompts):
             history = History(assistant.prompt)
             history.add_assistant(assistant.greeting)
-            await llm.warm(history.messages("Hello?"))
+            await llm.warm(history.messages("Hello?", assistant.prompt_in(assistant.language)))
 
     async def converse(self, call: CallHandle) -> None:
         """Greet, then answer every utterance until the caller hangs up."""
         async with anyio.create_task_group() as tasks, call.audio() as frames:
-            dialogue = _Dialogue(self._assistant, self._engines, self._vad, call, tasks)
+            dialogue = _Dialogue(self._assistant, self._engines, self._ear, self._vad, call, tasks, self._keep)
             dialogue.greet()
             with suppress(CallEndedError):
                 async for frame in frames:
@@ -75,10 +101,20 @@ class _Greeting:
 class _Dialogue:
     """One call's conversation. At most one thing is under way: the greeting, or a turn."""
 
-    def __init__(self, assistant: Assistant, engines: Engines, vad: VAD, call: CallHandle, tasks: TaskGroup) -> None:
+    def __init__(
+        self,
+        assistant: Assistant,
+        engines: Engines,
+        ear: Ear,
+        vad: VAD,
+        call: CallHandle,
+        tasks: TaskGroup,
+        keep: KeepReply | None,
+    ) -> None:
         self._assistant = assistant
         self._rules = assistant.turn_taking
         self._engines = engines
+        self._ear = ear
         self._call = call
         self._tasks = tasks
         self._history = History(assistant.prompt)
@@ -86,6 +122,11 @@ class _Dialogue:
         self._greeting: _Greeting | None = None
         self._turn: Turn | None = None
         self._unheard: AudioFrame | None = None
+        self._interim: anyio.CancelScope | None = None
+        self._choice = LanguageChoice(assistant.languages, engines.identifier)
+        self._language = assistant.language
+        self._keep = keep
+        self._replies = 0
 
     # --- hearing
 
@@ -93,6 +134,8 @@ class _Dialogue:
         """Take the caller's next 20 ms."""
         for event in self._endpointer.hear(frame):
             self._on(event)
+        if self._interim is not None and self._endpointer.silence >= self._rules.candidate_silence / 2:
+            self._interim.cancel()
         if self._rules.barge_in and 0 < self._endpointer.speech >= self._rules.barge_in_speech:
             await self._interrupt()
 
@@ -100,13 +143,29 @@ class _Dialogue:
         match event:
             case CandidateEnded() if not self._talking:
                 self._begin(event)
+            case SpeechWentOn() if not self._talking and self._interim is None:
+                self._interim = anyio.CancelScope()
+                self._tasks.start_soon(self._overhear, event.audio, self._interim)
             case SpeechResumed() if not self._talking:
                 self._drop_speculation()
             case TurnEnded() if self._turn is not None:
                 self._unheard = None
                 self._turn.commit()
-            case SpeechStarted() | CandidateEnded() | SpeechResumed() | TurnEnded():
+            case SpeechStarted() | SpeechWentOn() | CandidateEnded() | SpeechResumed() | TurnEnded():
                 pass
+
+    async def _overhear(self, audio: AudioFrame, scope: anyio.CancelScope) -> None:
+        """Make an interim transcript. It is given up when the caller pauses: the engine is free for the real one."""
+        speech = Speech(_joined(self._unheard, audio, self._rules.max_utterance), self._assistant.languages)
+        try:
+            with scope:
+                transcript = await self._ear.overhear(speech)
+                if transcript is not None and transcript.text:
+                    self._call.report(TranscriptMade(self._call.info, "caller", transcript, final=False))
+        except Exception:
+            logger.exception("no interim transcript could be made")
+        finally:
+            self._interim = None
 
     @property
     def _talking(self) -> bool:
@@ -146,7 +205,15 @@ class _Dialogue:
         audio = _joined(self._unheard, event.audio, self._rules.max_utterance)
         speech_end = anyio.current_time() - (self._endpointer.position - event.at)
         self._turn = Turn(
-            self._call, self._assistant, self._engines, self._history, audio, speech_end, self._on_transcript
+            self._call,
+            self._assistant,
+            self._engines,
+            self._history,
+            audio,
+            speech_end,
+            self._on_transcript,
+            language_of=lambda transcript: self._choice.follow(transcript, self._language),
+            kept=self._keep is not None,
         )
         self._tasks.start_soon(self._run_turn, self._turn)
 
@@ -183,6 +250,9 @@ class _Dialogue:
     # --- telling
 
     def _on_transcript(self, transcript: Transcript) -> None:
+        if transcript.language != self._language:
+            logger.info("the language is now %s", transcript.language)
+            self._language = transcript.language
         self._history.add_user(transcript.text)
         self._call.report(TranscriptMade(self._call.info, "caller", transcript))
 
@@ -197,6 +267,10 @@ class _Dialogue:
 
     def _finish(self, turn: Turn, position: float, *, interrupted: bool) -> None:
         heard = self._said(turn.playout, position)
+        audio = turn.playout.audio(position)
+        if self._keep is not None and audio is not None:
+            self._replies += 1
+            self._keep(self._call.info, self._replies, audio)
         if turn.said:
             self._call.report(TurnFinished(self._call.info, turn.said, heard, interrupted, turn.timing))
 
