@@ -14,9 +14,11 @@ from sipcore.app.config_sources import is_table
 from sipcore.app.config_tables import (
     AssistantSettings,
     MediaSettings,
+    OutgoingSettings,
     RecordingSettings,
     SipSettings,
     TurnSettings,
+    WebSocketSettings,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -27,6 +29,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "[sip]": SipSettings,
     "[media]": MediaSettings,
     "[recording]": RecordingSettings,
+    "[websocket]": WebSocketSettings,
+    "[outgoing]": OutgoingSettings,
     "[[assistant]]": AssistantSettings,
     "[assistant.turn]": TurnSettings,
 }

@@ -1,6 +1,7 @@
 """A caller and an assistant take turns, in virtual time."""
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -10,7 +11,7 @@ from sipcore.plugins import Delta, Message, Transcript, TranscriptMade, TurnFini
 from sipcore.testing.clock import VirtualTimeLoop
 from sipcore.testing.fakes import FakeCall, FakeLLM, FakeSTT, FakeTTS, FakeVAD, loud, quiet
 from sipcore.voice.assistant import Assistant, TurnTaking
-from sipcore.voice.conversation import Pipeline
+from sipcore.voice.conversation import SAYINGS_WAITING, Pipeline
 from sipcore.voice.turn import Engines
 
 pytestmark = pytest.mark.anyio
@@ -273,7 +274,7 @@ async def test_a_greeting_that_breaks_off_is_remembered_as_far_as_it_was_heard(c
     talk.tts = Breaks()
     await talk.run()
     assert talk.said == [("assistant", "Hello there."), ("caller", "question"), ("assistant", "An answer.")]
-    assert "the greeting could not be spoken" in caplog.text
+    assert "the announcement could not be spoken" in caplog.text
 
 
 async def test_a_caller_who_hangs_up_during_an_interruption_has_ended_the_call_and_nothing_else(caplog):
@@ -402,7 +403,7 @@ async def test_a_voice_that_hangs_leaves_the_caller_the_floor_even_without_barge
     talk.tts = Hangs()
     await talk.run()
     assert talk.said == [("caller", "question")]
-    assert "the greeting could not be spoken" in caplog.text
+    assert "the announcement could not be spoken" in caplog.text
     assert "not even the apology could be spoken" in caplog.text
 
 
@@ -537,3 +538,34 @@ async def test_what_the_caller_heard_of_each_reply_is_kept():
     first, second = (audio.duration for _, _, audio in kept)
     assert 0.5 < first < len(reply) * talk.tts.seconds - 0.5, "it was interrupted"
     assert second == pytest.approx(len("Sorry?") * talk.tts.seconds)
+
+
+async def test_a_call_that_somebody_else_began_is_opened_with_an_apology():
+    talk = Talk([quiet(5)], greeting="Hello.", apology="Sorry for that.")
+    talk.call.info = replace(talk.call.info, taken_over=True)
+    await talk.run()
+    assert talk.said == [("assistant", "Sorry for that.")]
+
+
+async def test_what_others_want_said_is_said_after_what_is_being_said_and_remembered():
+    talk = Talk([quiet(4), loud(1), quiet(5)], greeting="Hello there.")
+    pipeline = Pipeline(talk.assistant, Engines(talk.stt, talk.llm, talk.tts), FakeVAD())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pipeline.converse, talk.call)
+        await anyio.sleep(0.1)
+        assert pipeline.say("call-1", "We close soon.")
+        assert not pipeline.say("call-2", "Nobody hears this.")
+    assert not pipeline.say("call-1", "It is over.")
+    assert talk.said[:2] == [("assistant", "Hello there."), ("assistant", "We close soon.")]
+    assert talk.llm.asked[0][1] == Message("assistant", "Hello there. We close soon.")
+
+
+async def test_of_too_much_that_others_want_said_the_oldest_is_dropped():
+    talk = Talk([quiet(30)], greeting="Hello.")
+    pipeline = Pipeline(talk.assistant, Engines(talk.stt, talk.llm, talk.tts), FakeVAD())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pipeline.converse, talk.call)
+        await anyio.sleep(0.1)
+        for number in range(SAYINGS_WAITING + 5):
+            assert pipeline.say("call-1", f"{number}.")
+    assert [text for _, text in talk.said] == ["Hello.", *(f"{n}." for n in range(5, SAYINGS_WAITING + 5))]

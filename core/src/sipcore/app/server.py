@@ -33,6 +33,7 @@ from sipcore.plugins.interfaces import (
     CallEvent,
     Conversation,
     RecordingStarted,
+    SaysOnRequest,
     TranscriptMade,
     TurnFinished,
 )
@@ -186,6 +187,8 @@ async def open_server(
             server.gateway = await stack.enter_async_context(gateway)
         if plan is not None:
             server.conversation = await open_talk(settings, plan, greeting, stack)
+            if server.gateway is not None and isinstance(server.conversation, SaysOnRequest):
+                server.gateway.say = server.conversation.say
         media = await stack.enter_async_context(MediaEngine(media_settings(settings)))
         told = [log_event, metrics.observe, *([server.gateway.observe] if server.gateway else []), *observers]
         board = Switchboard(endpoint, media, settings.advertised_ip, server.answer, _fan_out(told))
