@@ -21,8 +21,6 @@ from sipcore.testing.fakes import FakeCall, loud
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "migrate.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 TOML = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-NOT_YET = {"sipcore.control.text_protocol", "sipcore.plugins.llm_from_blocking", "WS_OWNER_TIMEOUT"}
-"""What comes with other changes; then this must be emptied."""
 FILES = [
     "main.py",
     "receive_server.py",
@@ -128,7 +126,7 @@ def test_every_setting_of_the_original_has_its_row(name: str) -> None:
 def test_the_settings_that_are_called_new_are_all_that_are() -> None:
     flat = {name.upper() for name, info in Settings.model_fields.items() if not is_table(info)}
     [paragraph] = re.findall(r"^New are .*?\n\n", PAGE, re.MULTILINE | re.DOTALL)
-    assert flat - set(OLD_SETTINGS) == set(re.findall(r"`([A-Z_]+)`", paragraph)) - (NOT_YET - flat)
+    assert flat - set(OLD_SETTINGS) == set(re.findall(r"`([A-Z_]+)`", paragraph))
 
 
 def test_the_originals_env_is_read_with_the_two_lines_more(tmp_path: Path) -> None:
@@ -138,14 +136,9 @@ def test_the_originals_env_is_read_with_the_two_lines_more(tmp_path: Path) -> No
     assert settings.call_center_buffer_size == 120 and settings.sip_log_file == tmp_path / "sip_server.log"
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(sipcore(?:\.\w+)+)`", PAGE)) - NOT_YET - {"sipcore.toml"}))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(sipcore(?:\.\w+)+)`", PAGE)) - {"sipcore.toml"}))
 def test_what_is_named_is_there(name: str) -> None:
     assert _is_there(name)
-
-
-@pytest.mark.parametrize("name", sorted(name for name in NOT_YET if "." in name))
-def test_what_is_to_come_has_not_come_yet(name: str) -> None:
-    assert not _is_there(name), f"it is there now: take it out of NOT_YET: {name}"
 
 
 def _is_there(name: str) -> bool:
@@ -184,10 +177,7 @@ def test_the_parts_of_the_example_work(
 
 
 @pytest.mark.anyio
-async def test_the_backend_of_the_example_answers_as_soon_as_the_adapter_is_there() -> None:
-    if not _is_there("sipcore.plugins.llm_from_blocking"):
-        assert "sipcore.plugins.llm_from_blocking" in NOT_YET
-        return
+async def test_the_backend_of_the_example_answers() -> None:
     manager = PluginManager([])
     manager.register(_module(_example("sipcore_llm")), "llm_mine")
     provider = manager.provider("llm", "mine")
@@ -195,10 +185,7 @@ async def test_the_backend_of_the_example_answers_as_soon_as_the_adapter_is_ther
         assert "".join([delta.text async for delta in deltas]) == "You said: Hello"
 
 
-def test_the_text_protocol_of_the_example_works_as_soon_as_it_is_there() -> None:
-    if not _is_there("sipcore.control.text_protocol"):
-        assert "sipcore.control.text_protocol" in NOT_YET
-        return
+def test_the_text_protocol_of_the_example_works() -> None:
     module = _module(_example("text_protocol"))
     assert (module.cmd_type, module.payload) == ("CALL", "1234567890")
 
