@@ -405,16 +405,17 @@ def test_a_near_miss_in_env_files_is_a_warning(place: Place) -> None:
 
 def test_secrets_are_masked_wherever_they_stand(place: Place) -> None:
     settings = place.load(
-        toml='[llm.x]\napi_key = "sk-1"\nurl = "https://me:pass@host/"\nmax_tokens = 5\n[llm.x.deep]\npassword = "p"',
+        toml='[llm.x]\napi_key = "sk-1"\nurl = "https://me:pass@host/"\nmax_tokens = 5\n[llm.x.deep]\n'
+        'password = "p"\nX-Api-Key = "k-1"',
         environ={"OPENAI_API_KEY": "sk-2", "WS_TOKEN": "t"},
     )
     shown = settings.shown()
     assert shown["llm"]["x"] == {
-        "api_key": "****", "url": "https://me:****@host/", "max_tokens": 5, "deep": {"password": "****"}
+        "api_key": "****", "url": "https://me:****@host/", "max_tokens": 5, "deep": {"password": "****", "x-api-key": "****"}
     }  # fmt: skip
     assert (shown["OPENAI_API_KEY"], shown["WS_TOKEN"]) == ("****", "****")
     assert not {"sk-1", "sk-2", "pass"} & set(json.dumps(shown).split('"'))
-    assert sorted(settings.secrets()) == ["https://me:pass@host/", "p", "sk-1", "sk-2", "t"]
+    assert sorted(settings.secrets()) == ["https://me:pass@host/", "k-1", "p", "sk-1", "sk-2", "t"]
 
 
 def test_each_row_says_where_its_value_comes_from(place: Place) -> None:

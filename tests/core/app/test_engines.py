@@ -265,6 +265,12 @@ def test_the_key_of_the_environment_is_the_plugins_unless_its_table_has_one(tmp_
     assert made.plugin_settings("llm", "openai", Service).api_key == SecretStr("sk-y")
 
 
+def test_the_key_of_the_environment_goes_to_openai_alone_and_to_no_server_of_ones_own(tmp_path):
+    (tmp_path / "sipcore.toml").write_text('[llm.openai]\nbase_url = "http://127.0.0.1:8000/v1"\n')
+    made = load_settings(environ={"OPENAI_API_KEY": "sk-x"}, cwd=tmp_path)
+    assert made.plugin_settings("llm", "openai", Service).api_key is None
+
+
 def test_a_key_that_is_wrong_is_named_as_it_was_given(tmp_path):
     class Strict(BaseModel, extra="forbid"):
         api_key: SecretStr = Field(min_length=20)

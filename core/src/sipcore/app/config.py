@@ -251,7 +251,7 @@ class Settings(BaseSettings):
         """
         table, origins = self._plugin_table(kind, name), dict(self._origins)
         key = self._lent_key(kind, name)
-        if key is not None and not table.get("api_key"):
+        if key is not None and not table.get("api_key") and not table.get("base_url"):
             table = {**table, "api_key": key.get_secret_value()}
             origins[kind, name, "api_key"] = origins.get(("openai_api_key",), Origin("default", "OPENAI_API_KEY"))
         try:
