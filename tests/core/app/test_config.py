@@ -411,7 +411,7 @@ def test_secrets_are_masked_wherever_they_stand(place: Place) -> None:
     )
     shown = settings.shown()
     assert shown["llm"]["x"] == {
-        "api_key": "****", "url": "https://me:****@host/", "max_tokens": 5, "deep": {"password": "****", "x-api-key": "****"}
+        "api_key": "****", "url": "https://me:****@host/", "max_tokens": 5, "deep": {"password": "****", "X-Api-Key": "****"}
     }  # fmt: skip
     assert (shown["OPENAI_API_KEY"], shown["WS_TOKEN"]) == ("****", "****")
     assert not {"sk-1", "sk-2", "pass"} & set(json.dumps(shown).split('"'))
