@@ -56,10 +56,13 @@ class Form:
         return self.record(*values)
 
     def write(self, record: Any) -> str:
-        """Write a record's payload; fields at the end that may be left out and are empty are."""
-        texts = [kind.write(getattr(record, name)) for name, kind in self.fields]
-        while self.required and len(texts) > self.required and not texts[-1]:
-            texts.pop()
+        """Write a record's payload; a field at the end that may be left out and is empty is."""
+        texts: list[str] = []
+        for name, kind in self.fields:
+            value = getattr(record, name)
+            if not value and 0 < self.required <= len(texts):
+                break
+            texts.append(kind.write(value))
         return SEPARATOR.join(texts)
 
 
