@@ -13,7 +13,7 @@ class Outbox:
 
     Attributes:
         dropped: audio messages that were dropped, in all.
-        overflowing: audio is being dropped since the queue was last empty.
+        overflowing: audio was dropped since the queue was last empty.
         is_full: control messages alone reach the limit: the client cannot be served any more.
     """
 
@@ -25,6 +25,7 @@ class Outbox:
         self.dropped = 0
         self.overflowing = False
         self.is_full = False
+        self._told = False
 
     def __len__(self) -> int:
         """How many messages wait."""
@@ -39,14 +40,14 @@ class Outbox:
         self._control.append((self._next(), message))
 
     def put_audio(self, message: str) -> bool:
-        """Add audio; returns whether this begins to cost audio."""
-        begins = not self._make_room() and not self.overflowing
-        if begins:
-            self.overflowing = True
+        """Add audio; returns whether audio is dropped for the first time since the queue was last empty."""
+        self._make_room()
         if len(self) < self._limit:
             self._audio.append((self._next(), message))
         else:
-            self.dropped += 1
+            self._drop()
+        begins = self.overflowing and not self._told
+        self._told = self.overflowing
         return begins
 
     def take(self) -> str | None:
@@ -58,17 +59,18 @@ class Outbox:
         else:
             message = self._audio.popleft()[1]
         if not len(self):
-            self.overflowing = False
+            self.overflowing = self._told = False
         return message
 
-    def _make_room(self) -> bool:
-        """Drop the oldest audio where nothing else helps; returns whether there was room."""
-        if len(self) < self._limit:
-            return True
-        if self._audio:
+    def _make_room(self) -> None:
+        """Drop the oldest audio where that is what helps."""
+        if len(self) >= self._limit and self._audio:
             self._audio.popleft()
-            self.dropped += 1
-        return False
+            self._drop()
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        self.overflowing = True
 
     def _next(self) -> int:
         self._count += 1

@@ -14,7 +14,7 @@ from typing import Any, cast
 from sipcore.control import commands, events
 from sipcore.control.commands import Command
 from sipcore.control.events import Event
-from sipcore.control.fields import AUDIO, DIGITS, JSON, NUMBER, SEPARATOR, STATUS, TEXT, TOKEN, Kind
+from sipcore.control.fields import AUDIO, DIGITS, JSON, NAME, NUMBER, SEPARATOR, STATUS, TEXT, TOKEN, Kind, is_token
 from sipcore.errors import LocalProtocolError, RemoteProtocolError
 
 _NAME = re.compile(r"[A-Z_]{1,20}")
@@ -26,7 +26,7 @@ class Form:
 
     Args:
         record: what it is in the program.
-        fields: its fields, by the record's attributes.
+        fields: its fields, by the record's attributes, in their order.
         version: of the protocol that has it.
         required: how many fields must be there; the others may be left out.
     """
@@ -46,19 +46,23 @@ class Form:
         if len(texts) < (self.required or len(self.fields)):
             form = SEPARATOR.join(f"{{{name}}}" for name, _ in self.fields)
             raise RemoteProtocolError(f"a field is missing: {form} was expected")
-        values: dict[str, Any] = {}
-        for (name, kind), text in zip(self.fields, texts, strict=False):
-            try:
-                values[name] = kind.read(text)
-            except RemoteProtocolError as error:
-                raise RemoteProtocolError(f"{name}: {error}", error.status) from error.__cause__
-        return self.record(**values)
+        name = ""
+        values: list[Any] = []
+        try:
+            for (name, kind), text in zip(self.fields, texts, strict=False):
+                values.append(kind.read(text))
+        except RemoteProtocolError as error:
+            raise RemoteProtocolError(f"{name}: {error}", error.status) from error.__cause__
+        return self.record(*values)
 
     def write(self, record: Any) -> str:
-        """Write a record's payload; fields at the end that may be left out and are empty are."""
-        texts = [kind.write(getattr(record, name)) for name, kind in self.fields]
-        while self.required and len(texts) > self.required and not texts[-1]:
-            texts.pop()
+        """Write a record's payload; a field at the end that may be left out and is empty is."""
+        texts: list[str] = []
+        for name, kind in self.fields:
+            value = getattr(record, name)
+            if not value and 0 < self.required <= len(texts):
+                break
+            texts.append(kind.write(value))
         return SEPARATOR.join(texts)
 
 
@@ -73,7 +77,7 @@ COMMANDS: Mapping[str, Form] = {
     "HANGUP": Form(commands.HangUp, (_CALL,), 1),
     "DTMF": Form(commands.SendDigits, (_CALL, ("digits", DIGITS))),
     "CLEAR": Form(commands.Clear, (_CALL,)),
-    "MARK": Form(commands.Mark, (_CALL, ("name", TEXT))),
+    "MARK": Form(commands.Mark, (_CALL, ("name", NAME))),
     "PLAY": Form(commands.PlayFile, (_CALL, ("file", TEXT))),
     "SAY": Form(commands.Say, (_CALL, ("text", TEXT))),
     "HOLD": Form(commands.Hold, (_CALL,)),
@@ -99,7 +103,7 @@ EVENTS: Mapping[str, Form] = {
     "CALLING": Form(events.Calling, (("phone", TOKEN), _CALL)),
     "CALL_INFO": Form(events.Described, (_CALL, ("data", JSON))),
     "DTMF": Form(events.DigitPressed, (_CALL, ("digit", DIGITS))),
-    "MARK": Form(events.MarkPlayed, (_CALL, ("name", TEXT))),
+    "MARK": Form(events.MarkPlayed, (_CALL, ("name", NAME))),
     "CLEARED": Form(events.Cleared, (_CALL, ("played_ms", NUMBER))),
     "TRANSCRIPT": Form(events.Transcribed, (_CALL, ("data", JSON))),
     "TURN": Form(events.TurnReported, (_CALL, ("data", JSON))),
@@ -149,6 +153,14 @@ def parse_command(message: str, version: int = 2) -> Command:
     return cast("Command", _read(COMMANDS, message, version))
 
 
+def named_call(message: str) -> str:
+    """Return the id of the call that a client's message concerns, however wrong the rest is; empty when it has none."""
+    name, _, payload = message.partition(":")
+    form = COMMANDS.get(name)
+    call_id = payload.partition(SEPARATOR)[0] if form is not None and form.fields[0] is _CALL else ""
+    return call_id if is_token(call_id) else ""
+
+
 def parse_event(message: str) -> Event:
     """Read a server's message.
 
@@ -159,13 +171,21 @@ def parse_event(message: str) -> Event:
 
 
 def write_command(command: Command) -> str:
-    """Write a client's message."""
+    """Write a client's message.
+
+    Raises:
+        LocalProtocolError: a call id is none.
+    """
     name = _COMMAND_NAMES[type(command)]
     return f"{name}:{COMMANDS[name].write(command)}"
 
 
 def write_event(event: Event) -> str:
-    """Write a server's message."""
+    """Write a server's message.
+
+    Raises:
+        LocalProtocolError: a call id or a phone is none: `safe_id` and `safe_phone` make them.
+    """
     name = _EVENT_NAMES[type(event)]
     return f"{name}:{EVENTS[name].write(event)}"
 
