@@ -1,5 +1,6 @@
 """`sipcore serve` and call centres that share its calls: programs of their own, real phones."""
 
+import re
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from phonelab import waves
 from phonelab.baresip import Baresip
 from phonelab.call_center import CallCenter
 from phonelab.lab import Lab
+from phonelab.program import wait_until
 from phonelab.server import Server
 from phonelab.words import Listener, word_error_rate
 
@@ -90,3 +92,19 @@ def test_a_call_that_nobody_takes_over_ends(start: Callable[..., Server], lab: L
             center.process.send_signal(signal.SIGKILL)
             phone.wait_call_over(15)
     server.wait_for("call ended: nobody takes the call over")
+
+
+def test_both_programs_write_their_log_files_and_say_that_they_are_alive(
+    start: Callable[..., Server], lab: Lab, tmp_path: Path
+):
+    server = start(serve=True, env={"SIP_LOG_FILE": "logs/sip_server.log"})
+    env, heartbeat = {"CALL_CENTER_LOG_FILE": "call_center.log"}, tmp_path / "alive"
+    with CallCenter(lab, tmp_path / "center", server.url, env=env, options=("--heartbeat", str(heartbeat))) as center:
+        center.wait_ready()
+        wait_until(heartbeat.exists, 10, "the heartbeat")
+        assert center.terminate() == 0
+    server.wait_for("WebSocket client 1 is gone")
+    form = re.compile(r"\[(INFO|WARNING)\] - \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - .+ - \w+\.py:\d+")
+    for file in (server.log_file.parent / "logs" / "sip_server.log", tmp_path / "center" / "call_center.log"):
+        lines = wait_until(lambda file=file: file.read_text(encoding="utf-8").splitlines(), 5, str(file))
+        assert [line for line in lines if not form.fullmatch(line)] == []

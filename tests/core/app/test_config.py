@@ -411,8 +411,11 @@ def test_secrets_are_masked_wherever_they_stand(place: Place) -> None:
     )
     shown = settings.shown()
     assert shown["llm"]["x"] == {
-        "api_key": "****", "url": "https://me:****@host/", "max_tokens": 5, "deep": {"password": "****", "X-Api-Key": "****"}
-    }  # fmt: skip
+        "api_key": "****",
+        "url": "https://me:****@host/",
+        "max_tokens": 5,
+        "deep": {"password": "****", "X-Api-Key": "****"},
+    }
     assert (shown["OPENAI_API_KEY"], shown["WS_TOKEN"]) == ("****", "****")
     assert not {"sk-1", "sk-2", "pass"} & set(json.dumps(shown).split('"'))
     assert sorted(settings.secrets()) == ["https://me:pass@host/", "k-1", "p", "sk-1", "sk-2", "t"]
