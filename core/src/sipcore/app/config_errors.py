@@ -31,7 +31,7 @@ class Words:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a setting of this name is a secret: one of its words is ``key``, ``token``, ``password`` …"""
+    """Whether a setting of this name is a secret: one of its words is ``key``, ``token``, ``password``, say."""
     return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", name.lower()))
 
 
