@@ -1,4 +1,5 @@
-# make demo · run · test · check · bench · interop · docs: each does its own set-up in .venv and the model cache.
+# make demo · run · test · test-transformers · check · bench · interop · docs: each does its own set-up, in .venv (the
+# transformers tests in .venv-transformers) and the model cache.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 MANIFESTS := constraints.txt pyproject.toml core/pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS))
 
-.PHONY: demo run test check bench interop docs format constraints clean
+.PHONY: demo run test test-transformers check bench interop docs format constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/sipcore demo
@@ -20,6 +21,9 @@ run: $(INSTALLED)
 test: $(TOOLS)
 	$(BIN)/sipcore models pull test
 	$(BIN)/python -m pytest
+
+test-transformers:
+	PYTHON=$(PYTHON) sh scripts/test-transformers.sh
 
 interop: $(TOOLS)
 	$(BIN)/python -m pytest tests/interop tests/e2e
@@ -42,7 +46,8 @@ format: $(TOOLS)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) recording output
+	rm -rf $(VENV) .venv-transformers
+	git clean -qfdX recording output
 
 # Freezes what is installed now: the versions that were tested together.
 constraints: $(TOOLS)

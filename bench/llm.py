@@ -109,4 +109,4 @@ async def main(model):
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1] if len(sys.argv) > 1 else Config().model)
+    anyio.run(main, sys.argv[1] if len(sys.argv) > 1 else Config().chosen_model())

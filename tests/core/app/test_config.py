@@ -254,7 +254,7 @@ def test_a_mistyped_key_gets_a_suggestion_or_the_list(place: Place) -> None:
         'media.mod (sipcore.toml) is not a setting: did you mean "mode"?'
     ]
     assert place.complaints(toml="[recording]\nzzz = 1") == [
-        "recording.zzz (sipcore.toml) is not a setting: its settings are: enabled, channels."
+        "recording.zzz (sipcore.toml) is not a setting: its settings are: enabled, channels, keep_replies."
     ]
     assert place.complaints(toml="SIP_LOCAL_PRT = 1") == [
         'SIP_LOCAL_PRT (sipcore.toml) is not a setting: did you mean "SIP_LOCAL_PORT"?'
@@ -405,16 +405,20 @@ def test_a_near_miss_in_env_files_is_a_warning(place: Place) -> None:
 
 def test_secrets_are_masked_wherever_they_stand(place: Place) -> None:
     settings = place.load(
-        toml='[llm.x]\napi_key = "sk-1"\nurl = "https://me:pass@host/"\nmax_tokens = 5\n[llm.x.deep]\npassword = "p"',
+        toml='[llm.x]\napi_key = "sk-1"\nurl = "https://me:pass@host/"\nmax_tokens = 5\n[llm.x.deep]\n'
+        'password = "p"\nX-Api-Key = "k-1"',
         environ={"OPENAI_API_KEY": "sk-2", "WS_TOKEN": "t"},
     )
     shown = settings.shown()
     assert shown["llm"]["x"] == {
-        "api_key": "****", "url": "https://me:****@host/", "max_tokens": 5, "deep": {"password": "****"}
-    }  # fmt: skip
+        "api_key": "****",
+        "url": "https://me:****@host/",
+        "max_tokens": 5,
+        "deep": {"password": "****", "X-Api-Key": "****"},
+    }
     assert (shown["OPENAI_API_KEY"], shown["WS_TOKEN"]) == ("****", "****")
     assert not {"sk-1", "sk-2", "pass"} & set(json.dumps(shown).split('"'))
-    assert sorted(settings.secrets()) == ["https://me:pass@host/", "p", "sk-1", "sk-2", "t"]
+    assert sorted(settings.secrets()) == ["https://me:pass@host/", "k-1", "p", "sk-1", "sk-2", "t"]
 
 
 def test_each_row_says_where_its_value_comes_from(place: Place) -> None:

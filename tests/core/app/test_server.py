@@ -1,6 +1,7 @@
 """The server: its calls, their recordings and conversations. Real sockets on loopback, no plugin."""
 
 import logging
+import os
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -17,6 +18,7 @@ from sipcore.plugins import CallAnswered, CallEnded, CallRang, Provider, Recordi
 
 pytestmark = pytest.mark.anyio
 HOST = "127.0.0.1"
+OLD_RECORDING, OLD_REPLY = "19700101-000000_incoming_alice_ab12cd.wav", "19700101-000000_ab12cd_1.wav"
 
 
 class Config(BaseModel):
@@ -164,6 +166,33 @@ async def test_an_observer_that_fails_is_told_of_and_disturbs_nobody(tmp_path, c
             pass
         await settled(lambda: kinds(events)[-1:] == [CallEnded])
     assert "an observer failed on CallAnswered" in caplog.text
+
+
+async def test_files_that_become_too_old_go_while_the_server_runs(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(server_module, "TIDY_SECONDS", 0.05)
+    recording, reply = tmp_path / "recording" / OLD_RECORDING, tmp_path / "output" / "response" / OLD_REPLY
+    mine = tmp_path / "output" / "response" / "mine.wav"
+    async with running(tmp_path, MAX_RECORDING_AGE_DAYS=1, OUTPUT_DIR=str(tmp_path / "output")):
+        for path in (recording, reply, mine):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+            os.utime(path, (0, 0))
+        await settled(lambda: not recording.exists() and not reply.exists())
+    assert mine.exists()
+    assert caplog.text.count("is older than 1 days: removed") == 0, "at INFO"
+
+
+async def test_a_folder_that_cannot_be_tidied_is_told_and_the_server_goes_on(tmp_path, monkeypatch, caplog):
+    def fails(*_):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(server_module, "TIDY_SECONDS", 0.05)
+    async with running(tmp_path) as (phone, uri, events):
+        monkeypatch.setattr(server_module, "remove_old", fails)
+        await settled(lambda: "old recordings could not be removed: not yours" in caplog.text)
+        async with phone.dial(uri):
+            pass
+        await settled(lambda: kinds(events)[-1:] == [CallEnded])
 
 
 async def test_a_call_that_cannot_be_recorded_goes_on(tmp_path, caplog):

@@ -14,9 +14,11 @@ from sipcore.app.config_sources import is_table
 from sipcore.app.config_tables import (
     AssistantSettings,
     MediaSettings,
+    OutgoingSettings,
     RecordingSettings,
     SipSettings,
     TurnSettings,
+    WebSocketSettings,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -27,6 +29,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "[sip]": SipSettings,
     "[media]": MediaSettings,
     "[recording]": RecordingSettings,
+    "[websocket]": WebSocketSettings,
+    "[outgoing]": OutgoingSettings,
     "[[assistant]]": AssistantSettings,
     "[assistant.turn]": TurnSettings,
 }
@@ -74,7 +78,7 @@ def test_the_page_knows_no_other_settings() -> None:
 
 
 def test_every_kind_of_plugin_is_on_the_page() -> None:
-    assert "`[stt.NAME]`, `[tts.NAME]`, `[llm.NAME]`, `[vad.NAME]`, `[conversation.NAME]`" in PAGE
+    assert "`[stt.NAME]`, `[tts.NAME]`, `[llm.NAME]`, `[vad.NAME]`, `[language.NAME]`, `[conversation.NAME]`" in PAGE
 
 
 def test_the_env_example_changes_nothing_until_it_is_edited(tmp_path: Path) -> None:

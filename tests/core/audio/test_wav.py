@@ -16,7 +16,7 @@ from sipcore.errors import MediaError
     ("name", "subtype"), [("a.wav", "PCM_16"), ("a.wav", "FLOAT"), ("a.flac", "PCM_16"), ("a.wav", "ULAW")]
 )
 def test_a_file_of_any_kind_is_read(tmp_path: Path, name: str, subtype: str) -> None:
-    soundfile.write(tmp_path / name, sine(440, 0.5), 8000, subtype=subtype)
+    soundfile.write(tmp_path / name, sine(440, 0.5) / 32768, 8000, subtype=subtype)
 
     audio = read_audio(tmp_path / name, 8000)
 

@@ -9,6 +9,8 @@ from sipcore.audio.frame import AudioFrame
 from sipcore.errors import CallEndedError, CallFailedError
 
 pytestmark = pytest.mark.anyio
+TICKS = 0.2
+"""Seconds in which the media engines take what was agreed on, on a busy machine."""
 
 
 def directions(sent, way):
@@ -37,6 +39,7 @@ async def loudest(frames, seconds):
 async def test_what_is_queued_waits_until_the_call_is_resumed(talk):
     async with talk() as (call, other, sent), other.audio() as frames:
         await call.hold()
+        await anyio.sleep(TICKS)
         end = await call.play(tone())
         assert await loudest(frames, 0.6) < 100
         await call.resume()
@@ -49,6 +52,7 @@ async def test_what_is_queued_waits_until_the_call_is_resumed(talk):
 async def test_the_held_side_sends_nothing_and_is_heard_again_after_resume(talk):
     async with talk() as (call, other, _), call.audio() as frames:
         await call.hold()
+        await anyio.sleep(TICKS)
         await other.play(tone())
         assert await loudest(frames, 0.6) < 100
         await call.resume()

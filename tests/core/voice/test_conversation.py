@@ -1,6 +1,7 @@
 """A caller and an assistant take turns, in virtual time."""
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -10,7 +11,7 @@ from sipcore.plugins import Delta, Message, Transcript, TranscriptMade, TurnFini
 from sipcore.testing.clock import VirtualTimeLoop
 from sipcore.testing.fakes import FakeCall, FakeLLM, FakeSTT, FakeTTS, FakeVAD, loud, quiet
 from sipcore.voice.assistant import Assistant, TurnTaking
-from sipcore.voice.conversation import Pipeline
+from sipcore.voice.conversation import SAYINGS_WAITING, Pipeline
 from sipcore.voice.turn import Engines
 
 pytestmark = pytest.mark.anyio
@@ -273,7 +274,7 @@ async def test_a_greeting_that_breaks_off_is_remembered_as_far_as_it_was_heard(c
     talk.tts = Breaks()
     await talk.run()
     assert talk.said == [("assistant", "Hello there."), ("caller", "question"), ("assistant", "An answer.")]
-    assert "the greeting could not be spoken" in caplog.text
+    assert "the announcement could not be spoken" in caplog.text
 
 
 async def test_a_caller_who_hangs_up_during_an_interruption_has_ended_the_call_and_nothing_else(caplog):
@@ -402,7 +403,7 @@ async def test_a_voice_that_hangs_leaves_the_caller_the_floor_even_without_barge
     talk.tts = Hangs()
     await talk.run()
     assert talk.said == [("caller", "question")]
-    assert "the greeting could not be spoken" in caplog.text
+    assert "the announcement could not be spoken" in caplog.text
     assert "not even the apology could be spoken" in caplog.text
 
 
@@ -432,7 +433,7 @@ async def test_a_caller_is_answered_in_the_voice_of_the_language_that_was_heard(
     await talk.run()
     assert voices == [Voice("en", "", 1.5), Voice("de-DE", "eva", 1.5)]
     told = [e.transcript.language for e in talk.call.events if isinstance(e, TranscriptMade)]
-    assert told == ["en", "de", "de-DE"]
+    assert told == ["en", "de-DE", "de-DE"]
 
 
 async def test_markup_of_the_model_is_not_spoken():
@@ -445,3 +446,126 @@ async def test_a_greeting_is_spoken_a_sentence_at_a_time():
     talk = await Talk([quiet(5)], greeting="Hello, this is a test.  How are you?").run()
     assert talk.tts.spoken == ["Hello, this is a test.", "How are you?"]
     assert talk.said == [("assistant", "Hello, this is a test. How are you?")]
+
+
+def transcripts(talk, *, final):
+    return [e.transcript.text for e in talk.call.events if isinstance(e, TranscriptMade) and e.final is final]
+
+
+async def test_a_caller_who_speaks_for_long_is_written_down_meanwhile_and_answered_once():
+    script = [quiet(1), loud(5.5), quiet(5)]
+    texts = ["one", "one two", "one two three"]
+    talk = await Talk(script, texts=texts, turn_taking=TurnTaking(interim=2.4)).run()
+    assert transcripts(talk, final=False) == ["one", "one two"]
+    assert talk.said[-2:] == [("caller", "one two three"), ("assistant", "An answer.")]
+    lengths = [speech.audio.duration for speech in talk.stt.heard]
+    assert lengths == [pytest.approx(2.8, abs=0.2), pytest.approx(5.2, abs=0.2), pytest.approx(6.1, abs=0.2)]
+
+
+async def test_interim_transcripts_delay_no_answer():
+    script, rules = [quiet(1), loud(2.5), quiet(8)], TurnTaking(interim=2.4)
+    times = []
+    for turn_taking in (rules, TurnTaking()):
+        talk = Talk(script, turn_taking=turn_taking)
+        talk.stt.delay = 1.0
+        times.append((await talk.run()).turns[0].timing)
+        assert transcripts(talk, final=False) == []
+    assert times[0].transcript - times[0].speech_end == pytest.approx(times[1].transcript - times[1].speech_end)
+
+
+async def test_an_interim_transcript_that_fails_is_told_and_the_caller_is_answered(caplog):
+    talk = Talk([quiet(1), loud(3), quiet(5)], turn_taking=TurnTaking(interim=2.4))
+    transcribe = talk.stt.transcribe
+
+    async def fails_once(speech):
+        talk.stt.transcribe = transcribe
+        raise RuntimeError("no memory")
+
+    talk.stt.transcribe = fails_once
+    await talk.run()
+    assert "no interim transcript could be made" in caplog.text
+    assert talk.turns[0].heard == "An answer."
+
+
+class Polyglot(FakeSTT):
+    """Hears the next of several languages."""
+
+    async def transcribe(self, speech):
+        transcript = await super().transcribe(speech)
+        language, _, text = transcript.text.partition(":")
+        return Transcript(text, language, 0.8)
+
+
+class Spy(FakeTTS):
+    """Notes in which language it speaks."""
+
+    def synthesize(self, text, voice):
+        self.languages = [*getattr(self, "languages", []), voice.language]
+        return super().synthesize(text, voice)
+
+
+async def test_the_model_is_told_the_language_and_an_odd_word_changes_nothing():
+    said = ["fr:Bonjour à tous", "en:OK", "es:Buenos días señora"]
+    script = [quiet(1), *[part for _ in said for part in (loud(1), quiet(5))]]
+    talk = Talk(script, replies=["A.", "B.", "C."], speaks=("fr", "es"))
+    talk.stt, talk.tts = Polyglot(said), Spy()
+    await talk.run()
+    prompts = [messages[0].content for messages in talk.llm.asked]
+    assert prompts == ["P\nReply in French.", "P\nReply in French.", "P\nReply in Spanish."]
+    assert talk.tts.languages == ["fr", "fr", "es"]
+    languages = [e.transcript.language for e in talk.call.events if isinstance(e, TranscriptMade)]
+    assert languages == ["fr", "fr", "fr", "fr", "es", "es"]
+
+
+async def test_the_apology_is_in_the_language_of_the_caller():
+    talk = Talk(
+        [quiet(1), loud(1), quiet(5)], replies=[RuntimeError("no")], speaks=("fr",), apologies={"fr": "Pardon."}
+    )
+    talk.stt, talk.tts = Polyglot(["fr:Bonjour à tous"]), Spy()
+    await talk.run()
+    assert talk.tts.spoken == ["Pardon."]
+    assert talk.tts.languages == ["fr"]
+
+
+async def test_what_the_caller_heard_of_each_reply_is_kept():
+    kept = []
+    reply = "one two three four five six seven eight nine ten."
+    talk = Talk([quiet(1), loud(1), quiet(2), loud(1), quiet(5)], replies=[reply, "Sorry?"])
+    engines = Engines(talk.stt, talk.llm, talk.tts)
+    keep = lambda info, number, audio: kept.append((info, number, audio))  # noqa: E731
+    await Pipeline(talk.assistant, engines, FakeVAD(), keep).converse(talk.call)
+    assert [(info.call_id, number) for info, number, _ in kept] == [("call-1", 1), ("call-1", 2)]
+    first, second = (audio.duration for _, _, audio in kept)
+    assert 0.5 < first < len(reply) * talk.tts.seconds - 0.5, "it was interrupted"
+    assert second == pytest.approx(len("Sorry?") * talk.tts.seconds)
+
+
+async def test_a_call_that_somebody_else_began_is_opened_with_an_apology():
+    talk = Talk([quiet(5)], greeting="Hello.", apology="Sorry for that.")
+    talk.call.info = replace(talk.call.info, taken_over=True)
+    await talk.run()
+    assert talk.said == [("assistant", "Sorry for that.")]
+
+
+async def test_what_others_want_said_is_said_after_what_is_being_said_and_remembered():
+    talk = Talk([quiet(4), loud(1), quiet(5)], greeting="Hello there.")
+    pipeline = Pipeline(talk.assistant, Engines(talk.stt, talk.llm, talk.tts), FakeVAD())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pipeline.converse, talk.call)
+        await anyio.sleep(0.1)
+        assert pipeline.say("call-1", "We close soon.")
+        assert not pipeline.say("call-2", "Nobody hears this.")
+    assert not pipeline.say("call-1", "It is over.")
+    assert talk.said[:2] == [("assistant", "Hello there."), ("assistant", "We close soon.")]
+    assert talk.llm.asked[0][1] == Message("assistant", "Hello there. We close soon.")
+
+
+async def test_of_too_much_that_others_want_said_the_oldest_is_dropped():
+    talk = Talk([quiet(30)], greeting="Hello.")
+    pipeline = Pipeline(talk.assistant, Engines(talk.stt, talk.llm, talk.tts), FakeVAD())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pipeline.converse, talk.call)
+        await anyio.sleep(0.1)
+        for number in range(SAYINGS_WAITING + 5):
+            assert pipeline.say("call-1", f"{number}.")
+    assert [text for _, text in talk.said] == ["Hello.", *(f"{n}." for n in range(5, SAYINGS_WAITING + 5))]

@@ -5,7 +5,7 @@ import pytest
 from sipcore.audio.frame import AudioFrame
 from sipcore.testing.fakes import FakeDetector, loud, quiet
 from sipcore.voice.assistant import TurnTaking
-from sipcore.voice.endpointing import CandidateEnded, Endpointer, SpeechResumed, SpeechStarted, TurnEnded
+from sipcore.voice.endpointing import CandidateEnded, Endpointer, SpeechResumed, SpeechStarted, SpeechWentOn, TurnEnded
 
 RULES = TurnTaking(min_speech=0.09, candidate_silence=0.25, end_silence=0.6, pre_roll=0.3, max_utterance=5.0)
 
@@ -87,3 +87,18 @@ def test_the_position_counts_every_sample():
     for count in range(1, 20):
         list(endpointer.hear(quiet(0.02)))
         assert endpointer.position == pytest.approx(0.02 * count)
+
+
+def test_unbroken_speech_comes_out_now_and_then_and_is_not_cut():
+    rules = TurnTaking(interim=1.0)
+    events = list(hear(loud(3.5), quiet(1), rules=rules))
+    on = [event for event in events if isinstance(event, SpeechWentOn)]
+    assert [event.at for event in on] == [pytest.approx(second, abs=0.1) for second in (1, 2, 3)]
+    (candidate,) = [event for event in events if isinstance(event, CandidateEnded)]
+    assert candidate.audio.duration > on[-1].audio.duration > on[0].audio.duration
+
+
+def test_a_pause_begins_the_wait_anew():
+    rules = TurnTaking(interim=1.0)
+    events = list(hear(loud(0.8), quiet(0.4), loud(0.8), quiet(1), rules=rules))
+    assert not [event for event in events if isinstance(event, SpeechWentOn)]

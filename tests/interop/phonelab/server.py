@@ -23,6 +23,7 @@ class Server(Program):
         folder: its working folder, with ``recording`` and ``output`` in it.
         calls: how many calls its RTP ports have room for.
         plugins: ``--plugins``; empty: the echo answers; None: all that are installed.
+        serve: ``sipcore serve``, which has no plugins: clients of the WebSocket hold the calls.
         greeting: a WAV file to play when a call is answered.
         env: further settings.
         options: further options of ``sipcore run``.
@@ -37,6 +38,7 @@ class Server(Program):
         folder: Path,
         calls: int = 4,
         plugins: str | None = "",
+        serve: bool = False,
         greeting: Path | None = None,
         env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
@@ -46,6 +48,7 @@ class Server(Program):
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.sip_port = sip_port or lab.ports(2)
+        self.ws_port = lab.ports(2)
         self.rtp_port = lab.ports(calls * PORTS_A_CALL)
         self.recordings = folder / "recording"
         self.output = folder / "output"
@@ -55,7 +58,7 @@ class Server(Program):
         settings = {
             "SIP_LOCAL_IP": LOOPBACK,
             "SIP_LOCAL_PORT": str(self.sip_port),
-            "WS_PORT": str(lab.ports(2)),
+            "WS_PORT": str(self.ws_port),
             "RTP_PORT_START": str(self.rtp_port),
             "RTP_PORT_END": str(self.rtp_port + calls * PORTS_A_CALL - 1),
             "RECORDING_DIR": str(self.recordings),
@@ -63,7 +66,8 @@ class Server(Program):
             **(env or {}),
         }
         chosen = () if plugins is None else ("--plugins", plugins)
-        command = [*prefix, str(SIPCORE), "run", *chosen, *options]
+        what = ("serve",) if serve else ("run", *chosen)
+        command = [*prefix, str(SIPCORE), *what, *options]
         super().__init__(lab, command, folder, name, settings)
 
     @property
@@ -75,6 +79,11 @@ class Server(Program):
     def uri(self) -> str:
         """What to dial."""
         return f"sip:assistant@{LOOPBACK}:{self.sip_port}"
+
+    @property
+    def url(self) -> str:
+        """Its WebSocket."""
+        return f"ws://{LOOPBACK}:{self.ws_port}"
 
     def wait_ready(self, seconds: float = 20.0) -> Server:
         """Wait until it says how to call it."""

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from sipcore.plugins import Message, PluginError
 from sipcore_llm_qwen.config import Config
-from sipcore_llm_qwen.llama_server import ContextFullError, LlamaServer, load_server
+from sipcore_llm_qwen.history import ContextFullError
+from sipcore_llm_qwen.llama_server import LlamaServer, load_server
 
 SMALL = "smollm2-135m-instruct"
 HELLO = (Message("user", "Say hello."),)

@@ -18,9 +18,10 @@ Anything else: A colleague will call you back."""
 
 @pytest.mark.anyio
 async def test_it_answers_from_its_prompt(pulled: Callable[[str], Path]) -> None:
-    pulled(Config().model)
+    config = Config(engine="llama.cpp", temperature=0, prefix=PROMPT)
+    pulled(config.chosen_model())
     history = [Message("system", PROMPT)]
-    async with open_qwen(Config(temperature=0, prefix=PROMPT)) as chat:
+    async with open_qwen(config) as chat:
         for question, fact in (("What are your opening hours?", "Friday"), ("Where can I find you?", "Mill Street")):
             history.append(Message("user", question))
             async with chat.reply(history) as deltas:

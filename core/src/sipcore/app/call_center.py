@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import anyio
 
 from sipcore import __version__
 from sipcore.app.config import Settings, load_settings
-from sipcore.app.engines import Plan, load_greeting, open_conversation, plan
+from sipcore.app.engines import Plan, load_greeting, plan
 from sipcore.app.logs import call_context, setup_logging
 from sipcore.app.run import fetch_models, stop_on_signal, tell_engines, tell_warnings
-from sipcore.app.server import converse
+from sipcore.app.server import converse, log_event, open_talk
 from sipcore.app.terminal import out
 from sipcore.client import Client, Offer, connect
 from sipcore.errors import CallEndedError, is_call_ended
-from sipcore.plugins.interfaces import Conversation
+from sipcore.plugins.interfaces import Conversation, SaysOnRequest
 from sipcore.plugins.manager import PluginManager
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ class CallCenter:
                 async with offer.answer() as call:
                     again = ", which another call centre held before" if offer.info.taken_over else ""
                     logger.info("took the call from %s for %s%s", offer.info.caller, offer.info.callee, again)
+                    call.on_report = log_event
+                    if isinstance(self._conversation, SaysOnRequest):
+                        call.on_say = partial(self._conversation.say, call.info.call_id)
                     await converse(self._conversation, call)
                 logger.info("call ended: %s", call.end_reason)
             except CallEndedError as error:
@@ -93,7 +97,7 @@ async def _serve(settings: Settings, chosen: Plan, heartbeat: Path | None) -> No
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(stop_on_signal, tasks.cancel_scope)
-        conversation = await open_conversation(chosen, await load_greeting(settings.output_dir), stack)
+        conversation = await open_talk(settings, chosen, await load_greeting(settings.output_dir), stack)
         logger.info("connecting to %s", settings.websocket_url)
         client = await stack.enter_async_context(connect(settings.websocket_url, token))
         if heartbeat is not None:

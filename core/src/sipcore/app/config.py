@@ -48,8 +48,8 @@ from sipcore.app.config_tables import (
 from sipcore.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-PluginKind = Literal["stt", "tts", "llm", "vad", "conversation"]
-PLUGIN_KINDS: tuple[PluginKind, ...] = ("stt", "tts", "llm", "vad", "conversation")
+PluginKind = Literal["stt", "tts", "llm", "vad", "language", "conversation"]
+PLUGIN_KINDS: tuple[PluginKind, ...] = ("stt", "tts", "llm", "vad", "language", "conversation")
 
 
 def _address(text: str) -> str:
@@ -175,6 +175,7 @@ class Settings(BaseSettings):
     tts: PluginTables = _plugins("tts")
     llm: PluginTables = _plugins("llm")
     vad: PluginTables = _plugins("vad")
+    language: PluginTables = _plugins("language")
     conversation: PluginTables = _plugins("conversation")
     assistant: Annotated[
         tuple[AssistantSettings, ...],
@@ -233,6 +234,11 @@ class Settings(BaseSettings):
         return self.ws_url or f"ws://{self.ws_host}:{self.ws_port}"
 
     @property
+    def response_dir(self) -> Path:
+        """Where replies are kept."""
+        return self.output_dir / "response"
+
+    @property
     def session_room(self) -> int:
         """How many calls the RTP ports have room for."""
         return max(0, (self.rtp_port_end - self.rtp_port_start - 1) // self.media.ports_per_session + 1)
@@ -243,11 +249,25 @@ class Settings(BaseSettings):
         Raises:
             ConfigError: one line a problem, each with the setting's name.
         """
-        table: dict[str, Any] = getattr(self, kind).get(name, {})
+        table, origins = self._plugin_table(kind, name), dict(self._origins)
+        key = self._lent_key(kind, name)
+        if key is not None and not table.get("api_key") and not table.get("base_url"):
+            table = {**table, "api_key": key.get_secret_value()}
+            origins[kind, name, "api_key"] = origins.get(("openai_api_key",), Origin("default", "OPENAI_API_KEY"))
         try:
             return model.model_validate(_with_numbers(table, model))
         except ValidationError as error:
-            raise _config_error(lines(error, model, self._origins, (kind, name))) from None
+            raise _config_error(lines(error, model, origins, (kind, name))) from None
+
+    def has_plugin_settings(self, kind: PluginKind, name: str) -> bool:
+        """Whether the user gave one plugin settings: a table of its own, or its key."""
+        return self._lent_key(kind, name) is not None or name in getattr(self, kind)
+
+    def _lent_key(self, kind: PluginKind, name: str) -> SecretStr | None:
+        return self.openai_api_key if (kind, name) == ("llm", "openai") else None
+
+    def _plugin_table(self, kind: PluginKind, name: str) -> dict[str, Any]:
+        return getattr(self, kind).get(name, {})
 
     def warnings(self, known: Mapping[str, Collection[str]] | None = None) -> list[str]:
         """What works but is probably not meant, one line each.

@@ -31,8 +31,8 @@ class Words:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a setting of this name is a secret: one of its words is ``key``, ``token``, ``password``."""
-    return not _SECRET_WORDS.isdisjoint(name.lower().split("_"))
+    """Whether a setting of this name is a secret: one of its words is ``key``, ``token``, ``password``, say."""
+    return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", name.lower()))
 
 
 def masked(name: str, value: Any) -> Any:

@@ -94,6 +94,9 @@ class RecordingSettings(Table):
     channels: Annotated[Literal[1, 2], BeforeValidator(number_of)] = Field(
         default=1, description="1: the caller alone; 2: the caller left, this side right."
     )
+    keep_replies: bool = Field(
+        default=False, description="Whether what callers heard of each reply is kept in `OUTPUT_DIR/response`."
+    )
 
 
 class TurnSettings(Table):
@@ -152,6 +155,9 @@ class AssistantSettings(Table):
     apology: str = Field(
         default=_ASSISTANT.apology, description="What is spoken when no reply could be made; empty: nothing."
     )
+    apologies: Annotated[dict[Language, str], Words('a table such as { fr = "Pardon ?" }')] = Field(
+        default_factory=dict[str, str], description="The same for each language; one without gets `apology`."
+    )
     patience: float = Field(
         default=_ASSISTANT.patience,
         ge=1,
@@ -159,6 +165,9 @@ class AssistantSettings(Table):
         description="Seconds that an engine may take for its next piece of work, before the reply is given up.",
     )
     language: Language = Field(default="en", description="The language that it starts in.")
+    languages: Annotated[tuple[Language, ...], Words('a list such as ["en", "fr"]')] = Field(
+        default=(), description="Further languages that it answers in; those of `voices` count as well."
+    )
     voices: Annotated[dict[Language, str], Words('a table such as { en = "en_US-joe-medium" }')] = Field(
         default_factory=dict[str, str],
         description="Voice of each language; one without gets the engine's default.",
@@ -168,16 +177,21 @@ class AssistantSettings(Table):
     tts: str = Field(default="", description="Plugin that speaks; empty: the one installed.")
     llm: str = Field(default="", description="Plugin that answers; empty: the one installed.")
     vad: str = Field(default="", description="Plugin that hears who speaks; empty: the one installed, else by energy.")
+    identifier: str = Field(
+        default="",
+        description="Plugin that tells the language of what was said; empty: the one installed, else speech to text.",
+    )
     conversation: str = Field(
         default="", description="Plugin that talks instead of the four; empty: the four, or the echo without them."
     )
     turn: TurnSettings = Field(default=TurnSettings(), description="When it speaks and when it yields.")
 
-    def assistant(self, greeting_audio: AudioFrame | None = None) -> Assistant:
+    def assistant(self, greeting_audio: AudioFrame | None = None, interim: float = 0.0) -> Assistant:
         """Make the assistant that these settings describe.
 
         Args:
             greeting_audio: the recorded greeting, at the call's rate.
+            interim: seconds of unbroken speech after which an interim transcript is made; 0: never.
         """
         turn = self.turn.model_dump()
         return Assistant(
@@ -186,9 +200,11 @@ class AssistantSettings(Table):
             greeting=self.greeting,
             greeting_audio=greeting_audio,
             language=self.language,
+            speaks=self.languages,
             voices=self.voices,
             speed=self.speed,
             apology=self.apology,
+            apologies=self.apologies,
             patience=self.patience,
-            turn_taking=TurnTaking(threshold=turn.pop("vad_threshold"), **turn),
+            turn_taking=TurnTaking(threshold=turn.pop("vad_threshold"), interim=interim, **turn),
         )

@@ -77,7 +77,7 @@ def demo_settings(scratch: Path, recordings: Path) -> Settings:
         "RECORDING_DIR": str(recordings),
         "recording": {"channels": 2},
         "stt": {"whisper": {"model": "tiny.en"}},
-        "llm": {"qwen": {"temperature": 0.0}},
+        "llm": {"qwen": {"engine": "llama.cpp", "temperature": 0.0}},
         "assistant": [{"name": "demo", "prompt": PROMPT, "greeting": GREETING}],
     }
     return load_settings(overrides=overrides, environ={}, cwd=scratch)
@@ -101,9 +101,9 @@ class Ears:
     def on_event(self, event: CallEvent) -> None:
         """Take the next event."""
         match event:
-            case TranscriptMade(speaker="caller", transcript=transcript):
+            case TranscriptMade(speaker="caller", transcript=transcript, final=True):
                 self._console.print(f"  understood  {transcript.text}", markup=False, style="dim")
-            case TranscriptMade(transcript=transcript):
+            case TranscriptMade(speaker="assistant", transcript=transcript):
                 self._console.print(f"  assistant   {transcript.text}", markup=False, style="green")
             case TurnFinished():
                 self.turns.append(event)

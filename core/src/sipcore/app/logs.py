@@ -30,7 +30,10 @@ LONGEST_MESSAGE = 4096
 WAITING_LINES = 10_000
 """Lines that may wait to be written; further ones are dropped and counted."""
 
-_NOISY = ("asyncio", "httpx", "httpcore", "urllib3", "websockets", "faster_whisper", "numba", "filelock")
+_NOISY = (
+    *("asyncio", "httpx", "httpcore", "httpx2", "httpcore2", "openai", "urllib3", "websockets"),
+    *("faster_whisper", "numba", "filelock"),
+)
 _SHORTEST_SECRET = 4
 _AUTHORIZATION = re.compile(r"((?:proxy-)?authorization\s*:\s*)[^\r\n]*", re.IGNORECASE)
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}

@@ -7,8 +7,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from sipcore.app.config import Settings
 from sipcore.app.engines import Plan, load_greeting, open_conversation
@@ -16,6 +18,8 @@ from sipcore.app.gateway import Gateway
 from sipcore.app.logs import call_context
 from sipcore.app.metrics import Metrics
 from sipcore.app.parts import endpoint_of, gateway_of, media_settings, probe_pages
+from sipcore.app.replies import open_keeper
+from sipcore.audio.frame import AudioFrame
 from sipcore.call.call import Call
 from sipcore.call.invitation import Invitation
 from sipcore.call.recording import LOW_SPACE, free_bytes, recording_path, remove_old, repair_recordings
@@ -29,6 +33,7 @@ from sipcore.plugins.interfaces import (
     CallEvent,
     Conversation,
     RecordingStarted,
+    SaysOnRequest,
     TranscriptMade,
     TurnFinished,
 )
@@ -37,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 LINGER_SECONDS = 5.0
 """How long a conversation may go on after its call, to note what was said."""
+
+TIDY_SECONDS = 3600.0
+"""How often files that are too old are looked for."""
 
 Observer = Callable[[CallEvent], None]
 
@@ -178,7 +186,9 @@ async def open_server(
             gateway = gateway_of(settings, pages, greeting, server.record)
             server.gateway = await stack.enter_async_context(gateway)
         if plan is not None:
-            server.conversation = await open_conversation(plan, greeting, stack)
+            server.conversation = await open_talk(settings, plan, greeting, stack)
+            if server.gateway is not None and isinstance(server.conversation, SaysOnRequest):
+                server.gateway.say = server.conversation.say
         media = await stack.enter_async_context(MediaEngine(media_settings(settings)))
         told = [log_event, metrics.observe, *([server.gateway.observe] if server.gateway else []), *observers]
         board = Switchboard(endpoint, media, settings.advertised_ip, server.answer, _fan_out(told))
@@ -186,10 +196,25 @@ async def open_server(
         if server.gateway is not None:
             await stack.enter_async_context(server.gateway.dialling(board))
         _add_gauges(metrics, board, server.gateway)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(_keep_tidy, settings)
         try:
             yield server
         finally:
             server.stopping = True
+            tasks.cancel_scope.cancel()
+
+
+async def open_talk(settings: Settings, plan: Plan, greeting: AudioFrame | None, stack: AsyncExitStack) -> Conversation:
+    """Load the engines of a conversation on ``stack``; what callers hear is kept, if that is wanted.
+
+    Raises:
+        SipcoreError: one could not be loaded; the text says what to do.
+    """
+    keep = None
+    if settings.recording.keep_replies:
+        keep = (await stack.enter_async_context(open_keeper(settings.response_dir))).keep
+    return await open_conversation(plan, greeting, stack, keep)
 
 
 def _add_gauges(metrics: Metrics, board: Switchboard, gateway: Gateway | None) -> None:
@@ -200,9 +225,22 @@ def _add_gauges(metrics: Metrics, board: Switchboard, gateway: Gateway | None) -
 
 def _tidy(settings: Settings) -> None:
     """Mend what a crash left, drop what is too old."""
-    if not settings.recording.enabled:
-        return
-    folder = settings.recording_dir
+    if settings.recording.enabled:
+        _mend(settings.recording_dir)
+    _remove_old(settings)
+
+
+async def _keep_tidy(settings: Settings) -> None:
+    """Drop what has become too old, now and then."""
+    while True:
+        await anyio.sleep(TIDY_SECONDS)
+        try:
+            await anyio.to_thread.run_sync(_remove_old, settings)
+        except OSError as error:
+            logger.error("old recordings could not be removed: %s", error)
+
+
+def _mend(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = free_bytes(folder)
@@ -213,8 +251,14 @@ def _tidy(settings: Settings) -> None:
         logger.warning("RECORDING_DIR %s has %d MB left", folder, free // 1_000_000)
     for path in repair_recordings(folder):
         logger.warning("%s was cut off by a crash: repaired", path)
-    for path in remove_old(folder, settings.max_recording_age_days, datetime.now().astimezone()):
-        logger.info("%s is older than %d days: removed", path, settings.max_recording_age_days)
+
+
+def _remove_old(settings: Settings) -> None:
+    days, now = settings.max_recording_age_days, datetime.now().astimezone()
+    folders = [settings.recording_dir] if settings.recording.enabled else []
+    for folder in (*folders, settings.response_dir):
+        for path in remove_old(folder, days, now):
+            logger.info("%s is older than %d days: removed", path, days)
 
 
 def _fan_out(observers: Sequence[Observer]) -> Observer:
@@ -247,6 +291,8 @@ def log_event(event: CallEvent) -> None:
         match event:
             case CallEnded(reason=reason):
                 logger.info("call ended: %s", reason)
+            case TranscriptMade(final=False, speaker=speaker, transcript=transcript):
+                logger.debug("%s, so far: %s", speaker, transcript.text)
             case TranscriptMade(speaker=speaker, transcript=transcript):
                 logger.info("%s: %s", speaker, transcript.text)
             case TurnFinished(timing=timing) if timing.first_packet is not None:

@@ -25,13 +25,13 @@ def read_audio(source: Path | BinaryIO, sample_rate: int) -> AudioFrame:
     """
     name = str(source) if isinstance(source, Path) else str(getattr(source, "name", "the stream"))
     try:
-        data, rate = soundfile.read(source, dtype="int16", always_2d=True)
+        data, rate = soundfile.read(source, dtype="float32", always_2d=True)
     except (OSError, RuntimeError, TypeError) as error:
         raise MediaError(f"{name} cannot be read as audio ({error}): a WAV, FLAC or Ogg file was expected") from error
-    samples = cast("NDArray[np.int16]", data)
+    samples = cast("NDArray[np.float32]", data)
     if not len(samples):
         raise MediaError(f"{name} holds no audio: a file with at least one sample was expected")
-    mono = np.rint(samples.astype(np.int32).mean(axis=1)).astype(np.int16)
+    mono = np.rint(np.clip(32768 * samples.mean(axis=1, dtype=np.float64), -32768, 32767)).astype(np.int16)
     return AudioFrame.from_samples(Resampler(int(rate), sample_rate).process(mono, last=True), sample_rate)
 
 

@@ -24,6 +24,7 @@ STALE_RESERVATION = 60.0
 """Seconds after which a reserved name that nothing was written to counts as left by a crash."""
 
 _OURS = re.compile(r"\d{8}-\d{6}_(incoming|outgoing)_[A-Za-z0-9+.-]{1,32}_[0-9a-f]{6}\.wav")
+_REPLY = re.compile(r"\d{8}-\d{6}_[0-9a-f]{6}_\d{1,6}\.wav")
 _USER = re.compile(r"(?:.*<)?(?:(?:sips?|tel):)?([^@<>;?]*)", re.DOTALL | re.IGNORECASE)
 _UNSAFE = re.compile(r"[^A-Za-z0-9+.-]+")
 
@@ -37,12 +38,28 @@ def recording_path(folder: Path, info: CallInfo, started: datetime) -> Path:
     Raises:
         OSError: the folder or the file cannot be made: no rights, a full disk …
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
     party = info.caller if info.direction == "incoming" else info.callee
     start = f"{started:%Y%m%d-%H%M%S}_{info.direction}_{_safe_user(party)}"
+    return _reserve(folder, f"{start}_{{}}.wav", info)
+
+
+def reply_path(folder: Path, info: CallInfo, number: int, ended: datetime) -> Path:
+    """Reserve the name of the ``number``-th reply of a call, like `recording_path`: ``20261123-101500_ab12cd_1.wav``.
+
+    The tag is the same as in the name of the call's recording.
+
+    Raises:
+        OSError: the folder or the file cannot be made.
+    """
+    return _reserve(folder, f"{ended:%Y%m%d-%H%M%S}_{{}}_{number}.wav", info)
+
+
+def _reserve(folder: Path, name: str, info: CallInfo) -> Path:
+    """Make an empty file, mode 0600; where another has the name, the tag is made up."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
     tag = hashlib.sha256(info.call_id.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     while True:
-        path = folder / f"{start}_{tag}.wav"
+        path = folder / name.format(tag)
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             return path
@@ -80,9 +97,9 @@ def _repaired(path: Path) -> bool:
 
 
 def remove_old(folder: Path, days: int, now: datetime) -> list[Path]:
-    """Remove recordings last written more than ``days`` before ``now``; 0 keeps them for ever.
+    """Remove recordings and replies last written more than ``days`` before ``now``; 0 keeps them for ever.
 
-    Only plain files of `recording_path`'s form are touched.
+    Only plain files of `recording_path`'s or `reply_path`'s form are touched.
 
     Returns:
         the files that were removed.
@@ -90,7 +107,15 @@ def remove_old(folder: Path, days: int, now: datetime) -> list[Path]:
     if days <= 0:
         return []
     oldest = (now - timedelta(days=days)).timestamp()
-    return [path for path in _recordings(folder) if path.lstat().st_mtime < oldest and _removed(path)]
+    found = [*_recordings(folder), *_recordings(folder, _REPLY)]
+    return [path for path in found if _written(path) < oldest and _removed(path)]
+
+
+def _written(path: Path) -> float:
+    """When a file was last written; one that is gone meanwhile counts as new."""
+    with suppress(FileNotFoundError):
+        return path.lstat().st_mtime
+    return float("inf")
 
 
 def _removed(path: Path) -> bool:
@@ -100,10 +125,10 @@ def _removed(path: Path) -> bool:
     return False
 
 
-def _recordings(folder: Path) -> Iterator[Path]:
+def _recordings(folder: Path, form: re.Pattern[str] = _OURS) -> Iterator[Path]:
     with suppress(FileNotFoundError, NotADirectoryError):
         for path in sorted(folder.iterdir()):
-            if _OURS.fullmatch(path.name) and stat.S_ISREG(path.lstat().st_mode):
+            if form.fullmatch(path.name) and stat.S_ISREG(path.lstat().st_mode):
                 yield path
 
 

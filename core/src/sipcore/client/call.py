@@ -25,6 +25,7 @@ from sipcore.control.events import (
     Ignored,
     MarkPlayed,
     Refused,
+    SayAsked,
     Transferred,
 )
 from sipcore.control.fields import Status
@@ -68,6 +69,8 @@ class ClientCall:
     def __init__(self, info: CallInfo, sender: Sender) -> None:
         self._info = info
         self._sender = sender
+        self.on_say: Callable[[str], object] | None = None
+        self.on_report: Callable[[CallEvent], object] | None = None
         self.on_ringing: Callable[[], None] | None = None
         self._lost: asyncio.TimerHandle | None = None
         self._reason = ""
@@ -194,7 +197,9 @@ class ClientCall:
             self.end(reason or "bye")
 
     def report(self, event: CallEvent) -> None:
-        """Tell those who follow the call."""
+        """Tell those who follow the call, and who watches it here."""
+        if self.on_report is not None:
+            self.on_report(event)
         match event:
             case TranscriptMade():
                 self._sender.send_nowait(commands.ReportTranscript(self._info.call_id, transcript_data(event)))
@@ -294,6 +299,9 @@ class ClientCall:
             case CallFailed(status=status):
                 self._failure = CallFailedError(status.code, status.reason)
                 self.end(str(status))
+            case SayAsked(text=text):
+                if self.on_say is not None:
+                    self.on_say(text)
             case Ended():
                 self.end("hangup")
             case Ignored():

@@ -34,8 +34,8 @@ LONGEST_MESSAGE = 65_536
 PING_SECONDS = 20.0
 PONG_SECONDS = 120.0
 """A client that stops reading for a while answers no ping either: it is patience, not absence, that decides."""
-DEAD_SECONDS = 20
-"""Seconds that sent octets may stay unacknowledged by the client's machine (tcp(7), TCP_USER_TIMEOUT)."""
+DEAD_SECONDS = 90
+"""Seconds that a client's machine may acknowledge nothing, or take nothing (tcp(7), TCP_USER_TIMEOUT)."""
 CLOSE_SECONDS = 2.0
 TRY_AGAIN_LATER = 1013
 """Close code for a client that does not read."""

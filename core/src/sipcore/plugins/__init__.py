@@ -4,6 +4,7 @@ from sipcore.audio.frame import AudioFrame
 from sipcore.audio.resample import Resampler
 from sipcore.errors import ConfigError, ModelMissingError, PluginError
 from sipcore.plugins import models
+from sipcore.plugins.adapters import llm_from_blocking
 from sipcore.plugins.hookspecs import hookimpl
 from sipcore.plugins.interfaces import (
     API_VERSION,
@@ -26,6 +27,7 @@ from sipcore.plugins.interfaces import (
     Message,
     Provider,
     RecordingStarted,
+    SaysOnRequest,
     Speech,
     SpeechDetector,
     Stream,
@@ -68,6 +70,7 @@ __all__ = [
     "Provider",
     "RecordingStarted",
     "Resampler",
+    "SaysOnRequest",
     "Speech",
     "SpeechDetector",
     "Stream",
@@ -81,5 +84,6 @@ __all__ = [
     "WarmsPrompts",
     "find_model",
     "hookimpl",
+    "llm_from_blocking",
     "models",
 ]

@@ -409,6 +409,15 @@ class Conversation(Protocol):
 
 
 @runtime_checkable
+class SaysOnRequest(Protocol):
+    """A conversation that may do this besides: say what somebody who follows the call wants said."""
+
+    def say(self, call_id: str, text: str) -> bool:
+        """Say ``text`` on a call when there is room for it; False when no such call is held."""
+        ...
+
+
+@runtime_checkable
 class CallObserver(Protocol):
     """Sees what happens on every call. Called in order, on the event loop; must not block."""
 

@@ -43,7 +43,19 @@ from sipcore.plugins import (
 
 HEAVY = (
     *("torch", "transformers", "tensorflow", "onnxruntime", "ctranslate2", "faster_whisper", "tokenizers"),
-    *("huggingface_hub", "piper", "xllamacpp", "llama_cpp", "openai", "av", "scipy", "pandas", "sklearn", "librosa"),
+    *(
+        "huggingface_hub",
+        "piper",
+        "xllamacpp",
+        "llama_cpp",
+        "openai",
+        "py3langid",
+        "av",
+        "scipy",
+        "pandas",
+        "sklearn",
+        "librosa",
+    ),
 )
 """What a plugin may import when it is opened, but not when it is loaded."""
 

@@ -49,7 +49,15 @@ class TurnEnded:
     at: float
 
 
-SpeechEvent: TypeAlias = SpeechStarted | CandidateEnded | SpeechResumed | TurnEnded
+@dataclass(frozen=True, slots=True)
+class SpeechWentOn:
+    """The caller speaks and speaks: ``audio`` is the utterance so far, up to ``at``."""
+
+    at: float
+    audio: AudioFrame
+
+
+SpeechEvent: TypeAlias = SpeechStarted | SpeechWentOn | CandidateEnded | SpeechResumed | TurnEnded
 State: TypeAlias = Literal["silent", "speaking", "paused"]
 
 
@@ -58,6 +66,7 @@ class Endpointer:
 
     ``silent → speaking`` after `min_speech`; ``speaking → paused`` after `candidate_silence`, with the utterance so
     far; ``paused → speaking`` when speech comes back; ``paused → silent`` after `end_silence`: the turn is over.
+    While it is ``speaking``, every `interim` seconds the utterance so far comes out; nothing is cut by that.
     """
 
     def __init__(self, rules: TurnTaking, detector: SpeechDetector, sample_rate: int) -> None:
@@ -75,6 +84,7 @@ class Endpointer:
         self._silence = 0.0
         self._started = 0.0
         self._last_speech = 0.0
+        self._told = 0.0
         self.state: State = "silent"
 
     @property
@@ -86,6 +96,11 @@ class Endpointer:
     def speech(self) -> float:
         """Seconds that the caller has been speaking without a pause; 0 when silent."""
         return self._last_speech - self._started if self.state == "speaking" else 0.0
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last frame of speech."""
+        return self._silence
 
     def hear(self, frame: AudioFrame) -> Iterator[SpeechEvent]:
         """Take the next audio of the call, any length; yield what follows from it."""
@@ -122,6 +137,7 @@ class Endpointer:
         self.state = "speaking"
         self._started = self._position - self._run
         self._last_speech = self._position
+        self._told = self._started
         self._utterance = list(self._before)
         self._before.clear()
         yield SpeechStarted(self._started)
@@ -135,11 +151,14 @@ class Endpointer:
             yield CandidateEnded(self._last_speech, self._audio())
             if length >= self._rules.max_utterance:
                 yield self._end()
+        elif self._run and 0 < self._rules.interim <= self._position - self._told:
+            self._told = self._position
+            yield SpeechWentOn(self._position, self._audio())
 
     def _while_paused(self) -> Iterator[SpeechEvent]:
         if self._run and self._run >= self._rules.min_speech:
             self.state = "speaking"
-            self._last_speech = self._position
+            self._last_speech = self._told = self._position
             yield SpeechResumed(self._position - self._run)
         elif self._position - self._last_speech >= self._rules.end_silence and not self._run:
             yield self._end()

@@ -16,15 +16,19 @@ class History:
     """
 
     def __init__(self, prompt: str, longest: int = 40) -> None:
-        self._prompt = [Message("system", prompt)] if prompt else []
+        self._prompt = _told(prompt)
         self._longest = longest
         self._said: list[Message] = []
 
-    def messages(self, said: str = "") -> list[Message]:
-        """All messages, and ``said`` as if the caller had said it: what a reply is made from."""
-        if not said:
-            return [*self._prompt, *self._said]
-        return [*self._prompt, *_joined(self._said, Message("user", said))]
+    def messages(self, said: str = "", prompt: str | None = None) -> list[Message]:
+        """All messages, and ``said`` as if the caller had said it: what a reply is made from.
+
+        Args:
+            said: what the caller says now.
+            prompt: the system prompt of this reply, instead of the conversation's.
+        """
+        told = self._prompt if prompt is None else _told(prompt)
+        return [*told, *(_joined(self._said, Message("user", said)) if said else self._said)]
 
     def add_user(self, text: str) -> None:
         """The caller said ``text``; two utterances without a heard reply between them are one message."""
@@ -34,6 +38,10 @@ class History:
         """The caller heard ``heard``; nothing is kept when that is nothing."""
         if heard:
             self._said = _joined(self._said, Message("assistant", heard))[-self._longest :]
+
+
+def _told(prompt: str) -> list[Message]:
+    return [Message("system", prompt)] if prompt else []
 
 
 def _joined(said: list[Message], new: Message) -> list[Message]:

@@ -48,6 +48,7 @@ class Playout:
         voice: whose voice; may be changed between pieces.
         patience: renewed by every piece of audio; suspended while the caller listens.
         before_first: awaited when the first audio is there and before it is queued: the gate of a speculative reply.
+        kept: whether the audio is kept, for `audio`.
     """
 
     def __init__(
@@ -57,12 +58,15 @@ class Playout:
         voice: Voice,
         patience: Patience,
         before_first: Callable[[], Awaitable[None]] | None = None,
+        *,
+        kept: bool = False,
     ) -> None:
         self.voice = voice
         self._call = call
         self._tts = tts
         self._patience = patience
         self._gate = before_first
+        self._audio = bytearray() if kept else None
         self._spoken: list[Spoken] = []
         self.started = anyio.Event()
 
@@ -99,6 +103,14 @@ class Playout:
         """The text that was played before ``position``."""
         return " ".join(filter(None, (piece.heard(position) for piece in self._spoken)))
 
+    def audio(self, position: float) -> AudioFrame | None:
+        """The audio that was played before ``position``; None when there is none, or it is not kept."""
+        if not self._audio or not self._spoken:
+            return None
+        rate = self._call.sample_rate
+        samples = round((min(position, self._spoken[-1].end) - self.start) * rate)
+        return AudioFrame(bytes(self._audio[: 2 * samples]), rate) if samples > 0 else None
+
     async def _queue(self, piece: Spoken, frame: AudioFrame) -> None:
         if not frame.pcm:
             return
@@ -107,6 +119,8 @@ class Playout:
                 gate, self._gate = self._gate, None
                 await gate()
             piece.end = await self._call.play(frame)
+        if self._audio is not None:
+            self._audio += frame.pcm
         if not self._spoken or self._spoken[-1] is not piece:
             piece.start = piece.end - frame.duration
             self._spoken.append(piece)

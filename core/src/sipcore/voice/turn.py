@@ -8,7 +8,18 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from sipcore.audio.frame import AudioFrame
-from sipcore.plugins.interfaces import LLM, STT, TTS, CallHandle, Delta, Message, Speech, Transcript, TurnTiming
+from sipcore.plugins.interfaces import (
+    LLM,
+    STT,
+    TTS,
+    CallHandle,
+    Delta,
+    LanguageIdentifier,
+    Message,
+    Speech,
+    Transcript,
+    TurnTiming,
+)
 from sipcore.plugins.text import for_speech, sentences
 from sipcore.voice.assistant import Assistant
 from sipcore.voice.history import History
@@ -21,11 +32,12 @@ FIRST_PACKET = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """What a pipeline thinks with."""
+    """What a pipeline thinks with; without an identifier, the language is the one that speech to text hears."""
 
     stt: STT
     llm: LLM
     tts: TTS
+    identifier: LanguageIdentifier | None = None
 
 
 @dataclass(slots=True)
@@ -43,6 +55,8 @@ class Turn:
         audio: the utterance.
         speech_end: when the caller stopped speaking, monotonic.
         on_transcript: called with the transcript when the turn is committed and the transcript is there.
+        language_of: chooses the language to answer a transcript in.
+        kept: whether the reply's audio is kept.
     """
 
     call: CallHandle
@@ -52,6 +66,8 @@ class Turn:
     audio: AudioFrame
     speech_end: float
     on_transcript: Callable[[Transcript], None]
+    language_of: Callable[[Transcript], str]
+    kept: bool = False
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     transcript: Transcript | None = None
     timing: TurnTiming = field(init=False)
@@ -64,7 +80,12 @@ class Turn:
         self.timing = TurnTiming(self.speech_end)
         self.patience = Patience(self.assistant.patience)
         self.playout = Playout(
-            self.call, self.engines.tts, self.assistant.voice(), self.patience, before_first=self._on_first_audio
+            self.call,
+            self.engines.tts,
+            self.assistant.voice(self.language_of(Transcript(""))),
+            self.patience,
+            before_first=self._on_first_audio,
+            kept=self.kept,
         )
 
     @property
@@ -91,9 +112,10 @@ class Turn:
         transcript = await self.engines.stt.transcribe(Speech(self.audio, self.assistant.languages))
         self._note(transcript=anyio.current_time())
         self.patience.renew()
-        messages = self.history.messages(transcript.text)
-        self.transcript = transcript
-        self.playout.voice = self.assistant.voice(transcript.language)
+        language = self.language_of(transcript)
+        messages = self.history.messages(transcript.text, self.assistant.prompt_in(language))
+        self.transcript = replace(transcript, language=language)
+        self.playout.voice = self.assistant.voice(language)
         self._announce()
         if transcript.text:
             async with anyio.create_task_group() as tasks:
@@ -114,8 +136,8 @@ class Turn:
 
     async def apologise(self) -> None:
         """Say that something went wrong, if the assistant has words for that; else only what was queued is heard."""
-        if self.assistant.apology:
-            await self.playout.say(self.assistant.apology)
+        if apology := self.assistant.apology_in(self.playout.voice.language):
+            await self.playout.say(apology)
         await self.playout.finish()
 
     async def _note_first_packet(self) -> None:

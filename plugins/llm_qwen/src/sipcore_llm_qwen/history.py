@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sipcore.plugins import Message
+from sipcore.plugins import Message, PluginError
+
+
+class ContextFullError(PluginError):
+    """The conversation has more tokens than the model may see."""
 
 
 def forget_oldest(messages: Sequence[Message]) -> Sequence[Message]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sipcore.plugins import Message, PluginError
 
 from sipcore_llm_qwen.cores import compute_threads
+from sipcore_llm_qwen.history import ContextFullError
 
 if TYPE_CHECKING:
     from sipcore_llm_qwen.config import Config
@@ -26,10 +27,6 @@ SILENT = 0
 """llama.cpp's verbosity: nothing on the terminal, which is the program's own."""
 
 
-class ContextFullError(PluginError):
-    """The conversation has more tokens than the model may see."""
-
-
 class LlamaServer:
     """A loaded model.
 
@@ -39,7 +36,7 @@ class LlamaServer:
     """
 
     def __init__(self, server: Any, config: Config) -> None:
-        self._server = server
+        self._server: Any = server
         self._config = config
 
     def read(self, messages: Sequence[Message], goes_on: Callable[[], bool]) -> None:
@@ -88,6 +85,10 @@ class LlamaServer:
             raise PluginError(f"llama.cpp refused the conversation: {error}") from error
         if failures:
             raise _as_error(failures[0])
+
+    def close(self) -> None:
+        """Let the model go: its memory is free when this returns."""
+        self._server = None
 
     def _request(self, messages: Sequence[Message], max_tokens: int | None, slot: int | None) -> Mapping[str, Any]:
         config = self._config

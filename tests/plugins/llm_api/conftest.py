@@ -1,0 +1,6 @@
+"""The loopback server stands beside the plugins' folders."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
