@@ -216,6 +216,20 @@ def test_a_follower_of_one_call_gets_its_snapshot_and_what_happens_on_it(desk):
     ]
 
 
+@pytest.mark.parametrize("end", ["ended", "failed"])
+def test_following_a_call_ends_with_the_call(desk, end):
+    follower = desk.connect()
+    desk.call()
+    desk.say(follower, "CALL_IGNORE:in", "SUBSCRIBE:in")
+    desk.hub.ended("in") if end == "ended" else desk.hub.failed("in", 486, "Busy Here")
+    assert desk.heard(follower)[-1] == "BYE:in"
+    desk.hub.adopt("in", "bob", {})
+    desk.forget()
+    desk.hub.ended("in")
+
+    assert desk.everything(follower) == []
+
+
 def test_a_follower_of_all_calls_gets_those_that_are_there_and_those_that_come(desk):
     owner, follower = desk.connect(), desk.connect()
     desk.answered_call(owner, "a")

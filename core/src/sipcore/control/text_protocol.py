@@ -46,12 +46,12 @@ class Form:
         if len(texts) < (self.required or len(self.fields)):
             form = SEPARATOR.join(f"{{{name}}}" for name, _ in self.fields)
             raise RemoteProtocolError(f"a field is missing: {form} was expected")
-        name = ""
         values: list[Any] = []
         try:
-            for (name, kind), text in zip(self.fields, texts, strict=False):
+            for (_, kind), text in zip(self.fields, texts, strict=False):
                 values.append(kind.read(text))
         except RemoteProtocolError as error:
+            name, _ = self.fields[len(values)]
             raise RemoteProtocolError(f"{name}: {error}", error.status) from error.__cause__
         return self.record(*values)
 
