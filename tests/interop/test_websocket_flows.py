@@ -26,7 +26,7 @@ def written(passed: list[Passed], call_id: str) -> str:
         text = one.text.replace(call_id, "{call_id}")
         text = re.sub(r"(RTP:\{call_id\}##).*", r"\1{base64_audio}", text)
         text = re.sub(r"(CALL_INFO:\{call_id\}##)(.*)", lambda found: found[1] + shortened(found[2]), text)
-        line = f"{one.way:<17}{text}"
+        line = f"{one.way:<18}{text}"
         if "RTP:" not in line or line not in lines:
             lines.append(line)
     audio = [line for line in lines if "RTP:" in line]
