@@ -44,14 +44,19 @@ def shortened(data: str) -> str:
 def check(title: str, capture: str) -> None:
     """Compare with the page, or write it there."""
     print(f"{title}\n{capture}")
-    block = f"```text\n{capture}\n```"
     page = PAGE.read_text(encoding="utf-8")
-    place = re.compile(rf"(## {re.escape(title)}\n.*?\n)```text\n.*?```", re.DOTALL)
-    assert place.search(page), f"{PAGE} has no capture under {title!r}"
+    place = re.compile(rf"(## {re.escape(title)}\n.*?\n```text\n)(.*?)\n?```", re.DOTALL)
+    shown = place.search(page)
+    assert shown, f"{PAGE} has no capture under {title!r}"
     if WRITE:
-        PAGE.write_text(place.sub(lambda found: found[1] + block, page), encoding="utf-8")
-    else:
-        assert block in page, f"{PAGE.name} shows another flow: run with SIPCORE_WRITE_CAPTURES=1 and look at the diff"
+        PAGE.write_text(place.sub(lambda found: f"{found[1]}{capture}\n```", page), encoding="utf-8")
+    for side in ("phone", "client"):
+        assert lines_of(capture, side) == lines_of(shown[2], side), "SIPCORE_WRITE_CAPTURES=1 writes the page anew"
+
+
+def lines_of(capture: str, side: str) -> list[str]:
+    """The messages to and from one side, in their order; what both sides do at the same moment has none."""
+    return [line for line in capture.splitlines() if side in line[:18]]
 
 
 @pytest.fixture
