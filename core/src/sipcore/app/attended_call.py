@@ -96,6 +96,7 @@ class AttendedCall:
         self._most_queued = most_queued
         self._commands, self._inbox = anyio.create_memory_object_stream[tuple[int, CallCommand]](COMMANDS_WAITING)
         self._playlist: deque[AudioFrame | Callable[[], None]] = deque()
+        self._moving = 0.0
         self._file = ""
         self._marks: deque[_Marked] = deque()
         self._more = anyio.Event()
@@ -249,7 +250,7 @@ class AttendedCall:
     @property
     def _waiting(self) -> float:
         """Seconds that wait for room in the call's queue."""
-        return sum(item.duration for item in self._playlist if isinstance(item, AudioFrame))
+        return self._moving + sum(item.duration for item in self._playlist if isinstance(item, AudioFrame))
 
     def _mark(self, on_played: Callable[[], None]) -> None:
         if len(self._marks) + len(self._playlist) >= MARKS_WAITING:
@@ -288,7 +289,9 @@ class AttendedCall:
             while self._playlist:
                 item, clears = self._playlist.popleft(), self._clears
                 if isinstance(item, AudioFrame):
+                    self._moving = item.duration
                     end = await self.call.play(item)
+                    self._moving = 0.0
                     self._end = end if clears == self._clears else self._end
                 else:
                     self._marks.append(_Marked(self._end, item))
@@ -300,11 +303,10 @@ class AttendedCall:
         while True:
             while self._marks:
                 mark = self._marks[0]
-                played = await self.call.played(mark.position)
+                await self.call.played(mark.position)
                 if self._marks and self._marks[0] is mark:
                     self._marks.popleft()
-                    if played is not None:
-                        mark.on_played()
+                    mark.on_played()
             self._marked = anyio.Event()
             await self._marked.wait()
 
