@@ -188,7 +188,7 @@ def pitch(pcm):
     """The frequency of the loudest tone in it, to 10 Hz; 0 for silence."""
     samples = np.frombuffer(bytes(pcm[: len(pcm) // 2 * 2]), "<i2").astype(float)
     loud = samples[np.abs(samples) > 500]
-    if len(loud) < 400:
+    if len(loud) < min(400, len(samples) / 2) or not len(loud):
         return 0
     spectrum = np.abs(np.fft.rfft(samples))
     return round(np.argmax(spectrum) * 8000 / len(samples), -1)
