@@ -1,5 +1,10 @@
 """Every error that sipcore raises on purpose."""
 
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
 
 class SipcoreError(Exception):
     """Root of the family. Its text says what happened, what was expected and what to do."""
@@ -39,6 +44,20 @@ def is_call_ended(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(map(is_call_ended, error.exceptions))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
     return isinstance(error, CallEndedError)
+
+
+@contextmanager
+def unwrapped() -> Generator[None]:
+    """Raise the one error of a task group as itself: callers catch errors, not groups of one."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            error = error.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        if error is group:
+            raise
+        raise error from None
 
 
 class CallFailedError(SipcoreError):

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Protocol
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
-from sipcore.app.sound_files import SoundFiles
+from sipcore.app.sound_files import LONGEST_SECONDS, SoundFiles
 from sipcore.app.wire_audio import from_wire
 from sipcore.audio.frame import AudioFrame
 from sipcore.call.bridge import Bridge
@@ -62,9 +62,19 @@ class Desk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Marked:
+    """What to do when the audio before a position was sent."""
+
     position: float
-    client: int
-    name: str
+    on_played: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """Two calls that are joined."""
+
+    bridge: Bridge
+    scope: anyio.CancelScope
+    ends: tuple[AttendedCall, AttendedCall]
 
 
 class AttendedCall:
@@ -81,18 +91,19 @@ class AttendedCall:
     def __init__(self, call_id: str, call: Call, desk: Desk, files: SoundFiles, most_queued: float) -> None:
         self.call_id = call_id
         self.call = call
-        self.bridge: Bridge | None = None
         self._desk = desk
         self._files = files
         self._most_queued = most_queued
         self._commands, self._inbox = anyio.create_memory_object_stream[tuple[int, CallCommand]](COMMANDS_WAITING)
-        self._playlist: deque[AudioFrame | tuple[int, str]] = deque()
+        self._playlist: deque[AudioFrame | Callable[[], None]] = deque()
+        self._moving = 0.0
+        self._file = ""
         self._marks: deque[_Marked] = deque()
         self._more = anyio.Event()
         self._marked = anyio.Event()
         self._end = 0.0
         self._clears = 0
-        self._bridge_scope: anyio.CancelScope | None = None
+        self._joined: _Joined | None = None
         self._tasks: TaskGroup | None = None
 
     # --- from outside
@@ -119,40 +130,50 @@ class AttendedCall:
         self._playlist.append(audio)
         self._more.set()
 
-    def join(self, other: AttendedCall) -> None:
-        """Let the far ends of both calls talk to each other until `part`, or one of them ends."""
-        assert self._tasks is not None
+    def join(self, other: AttendedCall) -> bool:
+        """Let the far ends of both calls talk to each other until `part`, or one of them ends; whether that can be."""
+        if self._tasks is None or other._tasks is None:
+            return False
         self.part()
         other.part()
-        scope = anyio.CancelScope()
-        bridge = Bridge(self.call, other.call)
-        for one in (self, other):
-            one.bridge, one._bridge_scope = bridge, scope
-        self._tasks.start_soon(self._run_bridge, bridge, scope, other)
+        joined = _Joined(Bridge(self.call, other.call), anyio.CancelScope(), (self, other))
+        self._joined = other._joined = joined
+        self._tasks.start_soon(self._talk, joined)
+        self._describe(joined=other.call_id)
+        other._describe(joined=self.call_id)
+        return True
 
     def part(self) -> bool:
         """Undo `join`; whether there was anything to undo."""
-        if self._bridge_scope is None:
+        joined = self._joined
+        if joined is None:
             return False
-        self._bridge_scope.cancel()
+        joined.scope.cancel()
+        for one in joined.ends:
+            one._joined = None
+            one._describe(joined=None)
+            if one._tasks is not None and not one.call.over:
+                one._tasks.start_soon(one._quietly, one._start_anew)
         return True
 
     # --- the call's tasks
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Attend to the call until it ends."""
-        with suppress(CallEndedError):
-            async with anyio.create_task_group() as self._tasks:
-                self._tasks.start_soon(self._quietly, self._hear)
-                self._tasks.start_soon(self._quietly, self._work)
-                self._tasks.start_soon(self._quietly, self._play)
-                self._tasks.start_soon(self._quietly, self._watch_marks)
-                await self.call.wait_over()
-                self._tasks.cancel_scope.cancel()
-        self._inbox.close()
+        with self._commands, self._inbox:
+            try:
+                async with anyio.create_task_group() as self._tasks:
+                    for step in (self._hear, self._work, self._play, self._watch_marks):
+                        self._tasks.start_soon(self._quietly, step)
+                    task_status.started()
+                    await self.call.wait_over()
+                    self._tasks.cancel_scope.cancel()
+            finally:
+                self._tasks = None
+                self.part()
 
     async def _quietly(self, step: Callable[[], Awaitable[None]]) -> None:
-        with suppress(CallEndedError):
+        with suppress(CallEndedError, CallFailedError):
             await step()
 
     async def _hear(self) -> None:
@@ -160,15 +181,17 @@ class AttendedCall:
             async for frame in frames:
                 self._desk.send_audio(self.call_id, frame)
 
-    async def _run_bridge(self, bridge: Bridge, scope: anyio.CancelScope, other: AttendedCall) -> None:
-        self._describe(joined=other.call_id)
-        other._describe(joined=self.call_id)
-        with scope, suppress(CallEndedError):
-            await bridge.run()
-        for one in (self, other):
-            if one.bridge is bridge:
-                one.bridge = one._bridge_scope = None
-                one._describe(joined=None)
+    async def _talk(self, joined: _Joined) -> None:
+        with joined.scope, suppress(CallEndedError):
+            for one in joined.ends:
+                await one._start_anew()
+            await joined.bridge.run()
+        if self._joined is joined:
+            self.part()
+
+    async def _start_anew(self) -> None:
+        """Drop what is queued, and tell the owner how far the call is."""
+        await self._clear(self._desk.hub.owner(self.call_id) or 0)
 
     async def _work(self) -> None:
         async for client, command in self._inbox:
@@ -186,11 +209,9 @@ class AttendedCall:
             case PlayAudio(audio=audio):
                 self._queue(from_wire(audio, self._desk.audio_format(client)))
             case PlayFile(file=file):
-                audio = await self._files.load(file)
-                self._describe(playing=file)
-                self.play(audio)
+                self._queue_file(file, await self._files.load(file))
             case Mark(name=name):
-                self._mark(client, name)
+                self._mark(partial(self._echo, client, name))
             case Clear():
                 await self._clear(client)
             case SendDigits(digits=digits):
@@ -209,32 +230,57 @@ class AttendedCall:
     # --- playing
 
     def _queue(self, audio: AudioFrame) -> None:
-        if self.bridge is not None:
-            raise RemoteProtocolError("the call is joined: only WHISPER can be heard", 409)
-        waiting = sum(item.duration for item in self._playlist if isinstance(item, AudioFrame))
-        if waiting + self.call.queued + audio.duration > self._most_queued:
+        self._check_alone()
+        if self._waiting + self.call.queued + audio.duration > self._most_queued:
             raise RemoteProtocolError("RTP_SEND_QUEUE_MAX is reached: send no faster than it is played", 429)
         self.play(audio)
 
-    def _mark(self, client: int, name: str) -> None:
+    def _queue_file(self, file: str, audio: AudioFrame) -> None:
+        self._check_alone()
+        if self._waiting + audio.duration > LONGEST_SECONDS:
+            raise RemoteProtocolError(f"at most {LONGEST_SECONDS:g} s of files can wait to be played", 429)
+        self._mark(partial(self._name_file, file))
+        self.play(audio)
+        self._mark(partial(self._name_file, ""))
+
+    def _check_alone(self) -> None:
+        if self._joined is not None:
+            raise RemoteProtocolError("the call is joined: only WHISPER can be heard", 409)
+
+    @property
+    def _waiting(self) -> float:
+        """Seconds that wait for room in the call's queue."""
+        return self._moving + sum(item.duration for item in self._playlist if isinstance(item, AudioFrame))
+
+    def _mark(self, on_played: Callable[[], None]) -> None:
         if len(self._marks) + len(self._playlist) >= MARKS_WAITING:
             raise RemoteProtocolError("too many marks wait", 429)
-        self._playlist.append((client, name))
+        self._playlist.append(on_played)
         self._more.set()
+
+    def _echo(self, client: int, name: str) -> None:
+        self._desk.hub.tell_owner(self.call_id, client, MarkPlayed(self.call_id, name))
+        self._desk.flush()
+
+    def _name_file(self, file: str) -> None:
+        self._file = file
+        self._describe(playing=file)
 
     async def _clear(self, client: int) -> None:
         self._clears += 1
         self._playlist.clear()
         self._marks.clear()
         self._end = await self.call.clear()
+        if self._file:
+            self._name_file("")
         if client:
             self._desk.hub.tell_owner(self.call_id, client, Cleared(self.call_id, round(1000 * self._end)))
             self._desk.flush()
 
     def _whisper(self, audio: AudioFrame) -> None:
-        if self.bridge is None:
+        if self._joined is None:
             raise RemoteProtocolError("the call is not joined: there is nobody to whisper under", 409)
-        if not self.bridge.whisper(self.call, audio):
+        if not self._joined.bridge.whisper(self.call, audio):
             raise RemoteProtocolError("too much waits to be whispered", 429)
 
     async def _play(self) -> None:
@@ -243,10 +289,12 @@ class AttendedCall:
             while self._playlist:
                 item, clears = self._playlist.popleft(), self._clears
                 if isinstance(item, AudioFrame):
+                    self._moving = item.duration
                     end = await self.call.play(item)
+                    self._moving = 0.0
                     self._end = end if clears == self._clears else self._end
                 else:
-                    self._marks.append(_Marked(self._end, *item))
+                    self._marks.append(_Marked(self._end, item))
                     self._marked.set()
             self._more = anyio.Event()
             await self._more.wait()
@@ -255,12 +303,10 @@ class AttendedCall:
         while True:
             while self._marks:
                 mark = self._marks[0]
-                played = await self.call.played(mark.position)
+                await self.call.played(mark.position)
                 if self._marks and self._marks[0] is mark:
                     self._marks.popleft()
-                    if played is not None:
-                        self._desk.hub.tell_owner(self.call_id, mark.client, MarkPlayed(self.call_id, mark.name))
-                        self._desk.flush()
+                    mark.on_played()
             self._marked = anyio.Event()
             await self._marked.wait()
 

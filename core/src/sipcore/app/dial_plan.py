@@ -8,12 +8,15 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from urllib.parse import unquote
 
 from sipcore.errors import CallFailedError, RemoteProtocolError
 from sipcore.sip.uri import Uri
 
 _NUMBER = re.compile(r"\+?[0-9A-Za-z*#_]{1,64}")
-_SEPARATORS = re.compile(r"(?<=[0-9)])[-. ()]+(?=[0-9(])|(?<=\+)\(|\((?=[0-9])")
+_USER = re.compile(r"[!-:<-~]{1,128}")
+"""No parameters (``;``): those of a telephone number in a URI (RFC 3261 §19.1.6) could mean another one."""
+_SEPARATORS = re.compile(r"(?<=[0-9)])[-. ()]+(?=[0-9(])|(?<=\+)\(|\((?=[0-9])|(?<=[0-9])\)$")
 """What people write into a number for the eye (RFC 3966 §5.1.1, ``visual-separator``)."""
 
 
@@ -52,8 +55,8 @@ class DialPlan:
         """
         uri = _as_uri(phone)
         number = "" if uri else _as_number(phone)
-        asked = str(uri) if uri else number
-        if not any(_matches(asked, pattern) for pattern in self._settings.allow):
+        forms = {str(uri), unquote(str(uri))} if uri else {number}
+        if not any(all(_matches(form, pattern) for form in forms) for pattern in self._settings.allow):
             hint = "no pattern of CALL_ALLOW fits" if self._settings.allow else "CALL_ALLOW is empty"
             raise CallFailedError(403, f"Forbidden ({hint})")
         if uri is not None:
@@ -91,7 +94,8 @@ def _as_uri(phone: str) -> Uri | None:
         uri = Uri.parse(phone)
     except RemoteProtocolError as error:
         raise CallFailedError(404, "Not Found (this is no SIP URI)") from error
-    if uri.scheme != "sip" or not uri.host or uri.parameters or uri.headers or uri.password is not None:
+    more = uri.parameters or uri.headers or uri.password is not None
+    if uri.scheme != "sip" or more or not _USER.fullmatch("x" if uri.user is None else uri.user):
         raise CallFailedError(404, "Not Found (sip:user@host:port was expected, without anything else)")
     return Uri(user=uri.user, host=uri.host.lower(), port=uri.port)
 

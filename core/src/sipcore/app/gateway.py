@@ -32,7 +32,7 @@ from sipcore.control.events import Heard
 from sipcore.control.fields import safe_id
 from sipcore.control.hub import Hub
 from sipcore.control.text_protocol import write_event
-from sipcore.errors import CallEndedError, CallFailedError, MediaError, RemoteProtocolError
+from sipcore.errors import CallEndedError, CallFailedError, MediaError, RemoteProtocolError, unwrapped
 from sipcore.net.websocket import AudioFormat, Client, Pages, WebSocketServer, WebSocketSettings
 from sipcore.plugins.interfaces import CallEvent, CallInfo, DigitReceived, TranscriptMade, TurnFinished
 from sipcore.sip.uri import Uri
@@ -79,6 +79,7 @@ class Gateway:
         pages: what GETs are answered with.
         greeting: what callers hear when a client of version 1 answers, which knows no PLAY.
         on_answered: told of every outgoing call that was answered: to record it.
+        on_ended: told of every such call when it is over.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Gateway:
         pages: Pages | None = None,
         greeting: AudioFrame | None = None,
         on_answered: Callable[[Call], None] = lambda _: None,
+        on_ended: Callable[[Call], None] = lambda _: None,
     ) -> None:
         self.hub = Hub(lambda: secrets.token_hex(12), settings.ring_seconds, settings.owner_seconds)
         self._settings = settings
@@ -96,6 +98,7 @@ class Gateway:
         self._files = files
         self._greeting = greeting
         self._on_answered = on_answered
+        self._on_ended = on_ended
         self._clients: dict[int, Client] = {}
         self._waiting: dict[str, _Waiting] = {}
         self._calls: dict[str, AttendedCall] = {}
@@ -167,7 +170,7 @@ class Gateway:
         messages: dict[AudioFormat, str] = {}
         for number in self.hub.hearers(call_id):
             client = self._clients.get(number)
-            if client is None:
+            if client is None or (client.version == 1 and not self.hub.is_answered(call_id)):
                 continue
             message = messages.get(client.audio_format)
             if message is None:
@@ -216,10 +219,8 @@ class Gateway:
                 self.hub.refuse(output.client, 409, "nobody holds a conversation on the call", output.call_id)
         elif isinstance(output.command, Join):
             other = self._calls.get(output.command.other_id)
-            if other is None or other is call:
+            if other is None or other is call or not call.join(other):
                 self.hub.refuse(output.client, 409, "two calls that are up were expected", output.call_id)
-            else:
-                call.join(other)
         else:
             call.perform(output.client, output.command)
 
@@ -288,10 +289,11 @@ class Gateway:
         attended = AttendedCall(call_id, call, self, self._files, self._settings.most_queued)
         self._calls[call_id] = attended
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(attended.run)
-                yield attended
-                tasks.cancel_scope.cancel()
+            with unwrapped():
+                async with anyio.create_task_group() as tasks:
+                    await tasks.start(attended.run)
+                    yield attended
+                    tasks.cancel_scope.cancel()
         finally:
             del self._calls[call_id]
 
@@ -345,12 +347,10 @@ class Gateway:
         assert self._board is not None
         destination = await resolve(target)
 
-        def ringing(_status: int) -> None:
-            self.hub.rings(call_id)
-            self.flush()
-
         async with (
-            self._board.place(target, destination, self._settings.caller, ringing, call_id) as outgoing,
+            self._board.place(
+                target, destination, self._settings.caller, self._once_rings(call_id), call_id
+            ) as outgoing,
             self._attended(call_id, outgoing.call),
         ):
             self.hub.describe(call_id, **details(outgoing.call.info))
@@ -360,6 +360,19 @@ class Gateway:
             self.hub.answered(call_id)
             self.flush()
             logger.info("call ended: %s", await outgoing.call.wait_over())
+        self._on_ended(outgoing.call)
+
+    def _once_rings(self, call_id: str) -> Callable[[int], None]:
+        """Tell the client at the first of the provisional answers."""
+        statuses: list[int] = []
+
+        def ringing(status: int) -> None:
+            statuses.append(status)
+            if len(statuses) == 1:
+                self.hub.rings(call_id)
+                self.flush()
+
+        return ringing
 
     async def _wait_answered(self, wait: Callable[[], Any]) -> None:
         try:

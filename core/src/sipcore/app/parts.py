@@ -48,7 +48,11 @@ def media_settings(settings: Settings) -> MediaSettings:
 
 
 def gateway_of(
-    settings: Settings, pages: Pages, greeting: AudioFrame | None, on_answered: Callable[[Call], None]
+    settings: Settings,
+    pages: Pages,
+    greeting: AudioFrame | None,
+    on_answered: Callable[[Call], None],
+    on_ended: Callable[[Call], None],
 ) -> Gateway:
     """The WebSocket control that the settings describe; see `Gateway`."""
     outgoing = settings.outgoing
@@ -77,7 +81,7 @@ def gateway_of(
             calls_per_second=outgoing.calls_per_second,
         )
     )
-    return Gateway(rules, plan, SoundFiles(settings.output_dir, CALL_RATE), pages, greeting, on_answered)
+    return Gateway(rules, plan, SoundFiles(settings.output_dir, CALL_RATE), pages, greeting, on_answered, on_ended)
 
 
 def probe_pages(unready: Callable[[], str], metrics: Callable[[], str]) -> Pages:

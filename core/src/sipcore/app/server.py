@@ -110,9 +110,7 @@ class Server:
             except Exception as error:
                 if not is_call_ended(error):
                     logger.exception("the conversation failed: hanging up")
-        if call.statistics is not None:
-            log_media(call.statistics)
-            self._metrics.count_media(call.statistics)
+        self.count(call)
 
     async def _ring(self, invitation: Invitation) -> None:
         if self.conversation is None and self.gateway is not None:
@@ -129,6 +127,12 @@ class Server:
         else:
             async with self.gateway.followed(call, self._settings.assistant[0].name):
                 await converse(self.conversation, call)
+
+    def count(self, call: Call) -> None:
+        """Tell what a call's media came to, when it is over."""
+        if call.statistics is not None:
+            log_media(call.statistics)
+            self._metrics.count_media(call.statistics)
 
     def record(self, call: Call) -> None:
         """Record a call, if calls are recorded; one that cannot be goes on."""
@@ -183,7 +187,7 @@ async def open_server(
         greeting = await load_greeting(settings.output_dir)
         if websocket:
             pages = probe_pages(lambda: server.unready, metrics.page)
-            gateway = gateway_of(settings, pages, greeting, server.record)
+            gateway = gateway_of(settings, pages, greeting, server.record, server.count)
             server.gateway = await stack.enter_async_context(gateway)
         if plan is not None:
             server.conversation = await open_talk(settings, plan, greeting, stack)

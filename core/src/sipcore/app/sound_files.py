@@ -34,12 +34,7 @@ class SoundFiles:
         return await anyio.to_thread.run_sync(self._load, name)
 
     def _load(self, name: str) -> AudioFrame:
-        root = self._folder.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root):
-            raise RemoteProtocolError(f"{name!r} is not in OUTPUT_DIR", 403)
-        if not path.is_file():
-            raise RemoteProtocolError(f"there is no {name!r} in OUTPUT_DIR", 404)
+        path = self._find(name)
         try:
             frame = read_audio(path, self._sample_rate)
         except (OSError, SipcoreError) as error:
@@ -47,3 +42,16 @@ class SoundFiles:
         if frame.duration > LONGEST_SECONDS:
             raise RemoteProtocolError(f"{name!r} is longer than {LONGEST_SECONDS:g} s", 413)
         return frame
+
+    def _find(self, name: str) -> Path:
+        root = self._folder.resolve()
+        try:
+            path = (root / name).resolve()
+            is_there = path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, not readable, links in a circle, a NUL
+            raise RemoteProtocolError(f"{name[:100]!r} cannot be looked for in OUTPUT_DIR", 404) from error
+        if not path.is_relative_to(root):
+            raise RemoteProtocolError(f"{name!r} is not in OUTPUT_DIR", 403)
+        if not is_there:
+            raise RemoteProtocolError(f"there is no {name!r} in OUTPUT_DIR", 404)
+        return path

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 
 import anyio
 import numpy as np
 
 from sipcore.audio.frame import AudioFrame
 from sipcore.call.call import Call
+from sipcore.errors import CallEndedError
 
 LATE_SECONDS = 0.3
 """A far end that is behind by more (it was on hold) is brought up to date."""
@@ -30,8 +32,6 @@ class Bridge:
     async def run(self) -> None:
         """Join them until one of them ends, or this is cancelled."""
         first, second = self._calls
-        for call in self._calls:
-            await call.clear()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._pump, first, second, tasks.cancel_scope)
             tasks.start_soon(self._pump, second, first, tasks.cancel_scope)
@@ -47,13 +47,12 @@ class Bridge:
 
     async def _pump(self, source: Call, sink: Call, scope: anyio.CancelScope) -> None:
         waiting = self._whispers[sink.info.call_id]
-        async with source.audio() as frames:
-            async for frame in frames:
-                if sink.over:
-                    break
-                if sink.queued > LATE_SECONDS:
-                    await sink.clear()
-                sink.try_play(_mixed(frame, waiting.popleft()) if waiting else frame)
+        with suppress(CallEndedError):
+            async with source.audio() as frames:
+                async for frame in frames:
+                    if sink.queued > LATE_SECONDS:
+                        await sink.clear()
+                    sink.try_play(_mixed(frame, waiting.popleft()) if waiting else frame)
         scope.cancel()
 
 

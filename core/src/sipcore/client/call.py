@@ -55,6 +55,10 @@ class Sender(Protocol):
         """Send a command if there is a connection and room."""
         ...
 
+    def say_goodbye(self, call_id: str) -> None:
+        """Hang a call of ours up, now or when there is a connection again."""
+        ...
+
 
 class ClientCall:
     """One call. Made by `Client.dial` and `Offer.answer`.
@@ -76,6 +80,7 @@ class ClientCall:
         self._reason = ""
         self._failure: CallFailedError | None = None
         self._answered = False
+        self._placed = False
         self._details: Mapping[str, Any] = {}
         self._listeners: set[_Listener[AudioFrame]] = set()
         self._digit_listeners: set[_Listener[str]] = set()
@@ -88,7 +93,8 @@ class ClientCall:
         self._marked = 0
         self._stops = 0
         self._clears = 0
-        self._cleared = 0
+        self._clears_due = 0
+        self._sending: set[anyio.CancelScope] = set()
         self._refusal: Status | None = None
         self._transferred: Status | None = None
 
@@ -131,22 +137,37 @@ class ClientCall:
         stops, at = self._stops, 0
         async with self._playing:
             self._check()
+            clears = self._clears
             while at < len(audio.pcm) and self._stops == stops:
-                if self._ahead >= AHEAD_SECONDS:
+                if self._ahead >= AHEAD_SECONDS or self._clears_due or self.is_lost:
                     await self._change()
                     continue
+                if at and self._clears != clears:
+                    break
+                clears = self._clears
                 chunk = FIRST_CHUNK_SECONDS if self._ahead < CHUNK_SECONDS else CHUNK_SECONDS
                 piece = audio.pcm[at : at + 2 * round(chunk * RATE)]
                 await self._send_audio(piece)
                 at += len(piece)
             return self._queued
 
+    async def _send(self, command: Command) -> None:
+        """Send a command; whoever waits for room or a connection is let go when the call ends."""
+        with anyio.CancelScope() as scope:
+            self._sending.add(scope)
+            try:
+                await self._sender.send(command)
+            finally:
+                self._sending.discard(scope)
+        if scope.cancelled_caught:
+            self._check()
+
     async def _send_audio(self, pcm: bytes) -> None:
         self._queued += len(pcm) / 2 / RATE
         self._marked += 1
         self._marks.append((str(self._marked), self._queued))
-        await self._sender.send(commands.PlayAudio(self._info.call_id, pcm))
-        await self._sender.send(commands.Mark(self._info.call_id, str(self._marked)))
+        await self._send(commands.PlayAudio(self._info.call_id, pcm))
+        await self._send(commands.Mark(self._info.call_id, str(self._marked)))
 
     async def played(self, position: float) -> float | None:
         """Wait until the audio before ``position`` was sent to the far end; when that was told, None if cleared."""
@@ -163,9 +184,9 @@ class ClientCall:
         self._stops += 1
         self._pulse()
         async with self._playing:
-            wanted = self._cleared + 1
-            await self._sender.send(commands.Clear(self._info.call_id))
-            while self._cleared < wanted:
+            await self._send(commands.Clear(self._info.call_id))
+            self._clears_due += 1
+            while self._clears_due or self.is_lost:
                 await self._change()
             return self._queued
 
@@ -193,7 +214,7 @@ class ClientCall:
         """End the call; does not wait for the answer."""
         if not self.over:
             if self._info.call_id:
-                self._sender.send_nowait(commands.HangUp(self._info.call_id))
+                self._sender.say_goodbye(self._info.call_id)
             self.end(reason or "bye")
 
     def report(self, event: CallEvent) -> None:
@@ -233,7 +254,7 @@ class ClientCall:
             CallFailedError: it was not answered.
             CallEndedError: it is over, or another client has it.
         """
-        while not self._answered:
+        while not self._answered or (self._info.taken_over and not self._clears):
             await self._change()
         self._check()
 
@@ -253,7 +274,7 @@ class ClientCall:
 
     async def _ask(self, command: Command) -> None:
         self._check()
-        await self._sender.send(command)
+        await self._send(command)
 
     async def _wait_for(self, command: Command, done: Callable[[], bool]) -> None:
         """Send a command and wait for what it brings about.
@@ -310,12 +331,13 @@ class ClientCall:
                 pass
 
     def on_answered(self) -> None:
-        """The call is ours; after a lost connection what was queued is gone."""
+        """The call is ours; what was queued before, by us or by who had it, is gone: CLEARED tells where we are."""
+        is_back = self._lost is not None
         if self._lost is not None:
             self._lost.cancel()
             self._lost = None
-            self._stops += 1
-            self._sender.send_nowait(commands.Clear(self._info.call_id))
+        if is_back or (self._info.taken_over and not self._clears):
+            self._clears_due += self._sender.send_nowait(commands.Clear(self._info.call_id))
         self._answered = True
         self._pulse()
 
@@ -331,10 +353,12 @@ class ClientCall:
 
     def on_named(self, call_id: str) -> None:
         """The server says what our call is called."""
+        self._placed = True
         self._info = replace(self._info, call_id=call_id)
 
     def on_lost(self, patience: float) -> None:
         """The connection is lost; the call ends unless it comes back within ``patience`` seconds."""
+        self._clears_due = 0
         if self._lost is None:
             loop = asyncio.get_running_loop()
             self._lost = loop.call_later(patience, self.end, "the connection is lost")
@@ -343,6 +367,11 @@ class ClientCall:
     def is_lost(self) -> bool:
         """Whether its connection was lost and has not brought it back."""
         return self._lost is not None
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether it is another's call that we want to take: a refusal is its end."""
+        return not self._answered and not self._placed
 
     @property
     def is_answered(self) -> bool:
@@ -356,6 +385,8 @@ class ClientCall:
         self._reason = reason
         if self._lost is not None:
             self._lost.cancel()
+        for scope in self._sending:
+            scope.cancel()
         for listener in (*self._listeners, *self._digit_listeners):
             listener.end()
         self._pulse()
@@ -365,9 +396,11 @@ class ClientCall:
             self._played.append((self._marks.popleft()[1], anyio.current_time()))
 
     def _on_cleared(self, position: float) -> None:
-        self._cleared += 1
+        """Go on from where the server is; of several answers that are due only the last tells that."""
+        self._clears_due = max(0, self._clears_due - 1)
+        if self._clears_due:
+            return
         self._clears += 1
-        self._stops += 1
         self._marks.clear()
         self._queued = position
         self._played.append((position, anyio.current_time()))

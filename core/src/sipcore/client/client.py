@@ -23,17 +23,22 @@ from sipcore.client.offer import Offer
 from sipcore.control import commands
 from sipcore.control.commands import Command
 from sipcore.control.events import Answered, CallFailed, Calling, Described, Ended, Event, Ignored, Rang, Refused
-from sipcore.control.fields import safe_phone
+from sipcore.control.fields import LONGEST_TEXT, one_line, safe_phone
 from sipcore.control.text_protocol import parse_event, write_command
-from sipcore.errors import ConfigError, RemoteProtocolError
+from sipcore.errors import CallFailedError, ConfigError, RemoteProtocolError, unwrapped
 from sipcore.plugins.interfaces import CallInfo
 
 logger = logging.getLogger(__name__)
+wire = logging.getLogger(f"{__name__}.wire")
+wire.setLevel(logging.INFO)
+"""For the library, which logs every header at DEBUG, the token too."""
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before a connection that was lost is tried again, the last for all further times; a half more by chance."""
 LOST_SECONDS = 60.0
 """How long a call whose connection was lost may still come back."""
+GRACE_SECONDS = 0.5
+"""How long a call that nobody here takes may wait for somebody who does: a program that has only just connected."""
 COMMANDS_WAITING = 1000
 EVENTS_WAITING = 1000
 LONGEST_MESSAGE = 1 << 20
@@ -44,7 +49,7 @@ class Client:
     """A connection that is kept up. Made by `connect`."""
 
     def __init__(self, url: str, token: str = "") -> None:
-        self.url = url
+        self.url = url.partition("?")[0]
         self._target = _versioned(url)
         self._token = token
         self._calls: dict[str, ClientCall] = {}
@@ -52,6 +57,7 @@ class Client:
         self._dialled: deque[tuple[str, ClientCall, anyio.Event]] = deque()
         self._offers: set[MemoryObjectSendStream[Offer]] = set()
         self._followers: set[MemoryObjectSendStream[Event]] = set()
+        self._goodbyes: set[str] = set()
         self._outgoing: deque[Command] = deque()
         self._more = asyncio.Event()
         self._room = asyncio.Event()
@@ -74,10 +80,10 @@ class Client:
         """The calls that this client may take, from now on. A client without a reader of this ignores them all."""
         send, receive = anyio.create_memory_object_stream[Offer](EVENTS_WAITING)
         with send, receive:
-            self._offers.add(send)
             for call_id, data in self._known.items():
                 if data.get("owner") is None and data.get("state") in {"ringing", "answered"}:
-                    self._offer(call_id, "")
+                    _push(send, self._make_offer(call_id, ""))
+            self._offers.add(send)
             try:
                 yield receive
             finally:
@@ -100,9 +106,12 @@ class Client:
         named = anyio.Event()
         call = ClientCall(CallInfo("", "outgoing", "", phone), self)
         call.on_ringing = on_ringing
-        self._dialled.append((safe_phone(phone), call, named))
+        text = one_line(phone)
+        if not 0 < len(text) <= LONGEST_TEXT:
+            raise CallFailedError(404, "Not Found (this is no number)")
+        await self.send(commands.PlaceCall(text))
+        self._dialled.append((safe_phone(text), call, named))
         try:
-            await self.send(commands.PlaceCall(phone))
             await named.wait()
             yield call
         finally:
@@ -136,6 +145,11 @@ class Client:
         self._more.set()
         return True
 
+    def say_goodbye(self, call_id: str) -> None:
+        """Hang a call of ours up, now or when there is a connection again."""
+        if not self.send_nowait(commands.HangUp(call_id)):
+            self._goodbyes.add(call_id)
+
     # --- the connection
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -154,6 +168,7 @@ class Client:
                     compression=None,
                     open_timeout=10,
                     close_timeout=1,
+                    logger=wire,
                 ) as websocket:
                     failures = 0
                     self._on_connected()
@@ -201,6 +216,9 @@ class Client:
         for call_id, call in self._calls.items():
             if call.is_answered:
                 self.send_nowait(commands.Answer(call_id))
+        for call_id in self._goodbyes:
+            self.send_nowait(commands.Answer(call_id))
+            self.send_nowait(commands.HangUp(call_id))
         self.send_nowait(commands.Subscribe("*"))
 
     def _on_lost(self) -> None:
@@ -250,13 +268,18 @@ class Client:
                     self._on_call_event(event, call)
                 elif isinstance(event, Refused):
                     logger.warning("%s: %s", self.url, event.status)
+        self._forget_after(event, call_id)
+
+    def _forget_after(self, event: Event, call_id: str) -> None:
+        if isinstance(event, Ended | CallFailed | Refused):
+            self._goodbyes.discard(call_id)
         if isinstance(event, Ended | CallFailed):
             self._known.pop(call_id, None)
             self._calls.pop(call_id, None)
 
     def _on_call_event(self, event: Event, call: ClientCall) -> None:
         match event:
-            case Refused(status=status) if not call.is_answered or (call.is_lost and status.code == NOT_THERE):
+            case Refused(status=status) if call.is_asked_for or (call.is_lost and status.code == NOT_THERE):
                 call.end(f"{status}")
                 self._calls.pop(call.info.call_id, None)
             case Ignored():
@@ -281,6 +304,8 @@ class Client:
                 return
 
     def _on_rang(self, event: Rang, call: ClientCall | None) -> None:
+        if event.call_id in self._goodbyes:
+            return
         if call is None:
             self._offer(event.call_id, event.phone)
         elif call.is_answered:
@@ -289,11 +314,19 @@ class Client:
             call.on_ringing()
 
     def _offer(self, call_id: str, phone: str) -> None:
-        offer = Offer(_info(call_id, phone, self._known.get(call_id, {})), self, self._adopt)
+        offer = self._make_offer(call_id, phone)
         for taker in self._offers:
             _push(taker, offer)
         if not self._offers:
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._ignore, call_id)
+
+    def _ignore(self, call_id: str) -> None:
+        """Leave a call to others that nobody here takes, unless somebody has begun to read the offers meanwhile."""
+        if not self._offers and call_id in self._known and call_id not in self._calls:
             self.send_nowait(commands.Ignore(call_id))
+
+    def _make_offer(self, call_id: str, phone: str) -> Offer:
+        return Offer(_info(call_id, phone, self._known.get(call_id, {})), self, self._adopt)
 
     def _adopt(self, call: ClientCall) -> None:
         self._calls[call.info.call_id] = call
@@ -313,10 +346,11 @@ async def connect(url: str, token: str = "") -> AsyncGenerator[Client, None]:
         ConfigError: the server does not let this client in.
     """
     client = Client(url, token)
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(client.run)
-        yield client
-        tasks.cancel_scope.cancel()
+    with unwrapped():
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(client.run)
+            yield client
+            tasks.cancel_scope.cancel()
 
 
 def _push(stream: MemoryObjectSendStream[Any], item: object) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import parse_qs, urlsplit
+
+from websockets.datastructures import Headers
 
 BEARER = "bearer."
 """Before a token that is sent as a subprotocol: browsers can set no header."""
@@ -34,52 +36,52 @@ class Access:
     token: str = ""
     origins: Collection[str] = ()
 
-    def check(self, target: str, headers: Mapping[str, str]) -> Refusal | None:
+    def check(self, target: str, headers: Headers) -> Refusal | None:
         """Judge a request for a WebSocket.
 
         Args:
             target: the request's path and query.
-            headers: its fields; `get` must ignore case.
+            headers: its fields.
         """
         return self.check_host(headers) or self._check_origin(headers) or self.check_token(target, headers)
 
-    def check_host(self, headers: Mapping[str, str]) -> Refusal | None:
+    def check_host(self, headers: Headers) -> Refusal | None:
         """Refuse a name that a foreign page may have bound to a loopback address (DNS rebinding)."""
         if not is_loopback(self.host):
             return None
-        name = urlsplit(f"//{headers.get('Host') or ''}").hostname or ""
-        if is_loopback(name) or name == self.host.lower():
+        names = [_host_name(asked) for asked in headers.get_all("Host")]
+        if len(names) == 1 and (is_loopback(names[0]) or names[0] == self.host.lower()):
             return None
-        return Refusal(403, f"Host {name[:100]!r} is not this machine's loopback address")
+        return Refusal(403, f"Host {' '.join(names)[:100]!r} is not this machine's loopback address")
 
-    def _check_origin(self, headers: Mapping[str, str]) -> Refusal | None:
-        origin = headers.get("Origin")
-        if origin is None or origin in self.origins:
-            return None
-        return Refusal(403, f"Origin {origin[:100]!r} is not in websocket.origins")
+    def _check_origin(self, headers: Headers) -> Refusal | None:
+        foreign = [origin for origin in headers.get_all("Origin") if origin not in self.origins]
+        return Refusal(403, f"Origin {foreign[0][:100]!r} is not in websocket.origins") if foreign else None
 
-    def check_token(self, target: str, headers: Mapping[str, str]) -> Refusal | None:
+    def check_token(self, target: str, headers: Headers) -> Refusal | None:
         """Refuse who does not know the token."""
         if not self.token:
             return None
         shown = shown_tokens(target, headers)
-        if any(hmac.compare_digest(token.encode(), self.token.encode()) for token in shown):
+        expected = self.token.encode()
+        if any(hmac.compare_digest(token.encode("utf-8", "surrogatepass"), expected) for token in shown):
             return None
         return Refusal(401, "the token is wrong" if shown else "no token was shown")
 
 
-def shown_tokens(target: str, headers: Mapping[str, str]) -> list[str]:
+def shown_tokens(target: str, headers: Headers) -> list[str]:
     """Return the tokens that a request shows: in Authorization, as ``?token=``, as the subprotocol ``bearer.…``."""
-    scheme, _, credentials = (headers.get("Authorization") or "").partition(" ")
-    found = [credentials.strip()] if scheme.lower() == "bearer" and credentials.strip() else []
-    found += parse_qs(urlsplit(target).query).get("token", [])
+    split = [value.partition(" ") for value in headers.get_all("Authorization")]
+    found = [credentials.strip() for scheme, _, credentials in split if scheme.lower() == "bearer" and credentials]
+    found += parse_qs(target.partition("?")[2]).get("token", [])
     found += [name.removeprefix(BEARER) for name in offered_subprotocols(headers) if name.startswith(BEARER)]
     return found
 
 
-def offered_subprotocols(headers: Mapping[str, str]) -> list[str]:
+def offered_subprotocols(headers: Headers) -> list[str]:
     """Return the subprotocols that a client offers (RFC 6455 §4.1)."""
-    return [name.strip() for name in (headers.get("Sec-WebSocket-Protocol") or "").split(",") if name.strip()]
+    names = ",".join(headers.get_all("Sec-WebSocket-Protocol")).split(",")
+    return [name.strip() for name in names if name.strip()]
 
 
 def is_loopback(host: str) -> bool:
@@ -90,3 +92,10 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _host_name(asked: str) -> str:
+    try:
+        return urlsplit(f"//{asked}").hostname or ""
+    except ValueError:
+        return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import http
 import itertools
 import logging
@@ -12,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self, TypeAlias, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -25,6 +26,9 @@ from sipcore.errors import ConfigError
 from sipcore.net.access import BEARER, Access, offered_subprotocols
 
 logger = logging.getLogger(__name__)
+wire = logging.getLogger(f"{__name__}.wire")
+wire.setLevel(logging.CRITICAL)
+"""For the library, which logs every header at DEBUG, tokens too, and a traceback of a stranger's broken request."""
 
 AudioFormat: TypeAlias = Literal["pcm", "pcmu", "pcma"]
 AUDIO_FORMATS: tuple[AudioFormat, ...] = ("pcm", "pcmu", "pcma")
@@ -89,11 +93,14 @@ class Client:
         self.outbox = Outbox(limit)
         self._more = asyncio.Event()
         self._idle = asyncio.Event()
+        self._full = asyncio.Event()
 
     def put(self, message: str) -> None:
         """Queue a message."""
         self.outbox.put(message)
         self._more.set()
+        if self.outbox.is_full:
+            self._full.set()
 
     def put_audio(self, message: str) -> bool:
         """Queue audio; returns whether older audio begins to be dropped."""
@@ -101,17 +108,17 @@ class Client:
         self._more.set()
         return begins
 
-    async def take(self) -> str | None:
-        """Wait for the next message; None when the queue of control messages is full: the client must go."""
-        while not self.outbox.is_full:
-            message = self.outbox.take()
-            if message is not None:
-                return message
+    async def take(self) -> str:
+        """Wait for the next message."""
+        while (message := self.outbox.take()) is None:
             self._more.clear()
             self._idle.set()
             await self._more.wait()
-            self._idle.clear()
-        return None
+        return message
+
+    async def wait_full(self) -> None:
+        """Wait until the queue of control messages is full: the client must go."""
+        await self._full.wait()
 
     async def wait_idle(self) -> None:
         """Wait until nothing waits to be sent."""
@@ -148,7 +155,7 @@ class WebSocketServer:
         self._pages = pages or {}
         self._secret_pages = secret_pages
         self._numbers = itertools.count(1)
-        self._clients: set[Client] = set()
+        self._clients: dict[Client, ServerConnection] = {}
         self._server: Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -168,6 +175,7 @@ class WebSocketServer:
                 close_timeout=CLOSE_SECONDS,
                 max_size=LONGEST_MESSAGE,
                 max_queue=self._settings.receive_queue,
+                logger=wire,
             )
         except OSError as error:
             raise ConfigError(_explain(error, host, port)) from error
@@ -180,7 +188,11 @@ class WebSocketServer:
         if self._server is not None:
             await self._send_the_rest()
             self._server.close()
-            await self._server.wait_closed()
+            closed = asyncio.ensure_future(self._server.wait_closed())
+            await asyncio.wait((closed,), timeout=CLOSE_SECONDS)
+            for connection in self._clients.values():
+                connection.transport.abort()
+            await closed
 
     async def _send_the_rest(self) -> None:
         with suppress(TimeoutError):
@@ -198,11 +210,9 @@ class WebSocketServer:
     # --- the handshake
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        path = urlsplit(request.path).path
-        headers = cast("Mapping[str, str]", request.headers)
         if "Upgrade" not in request.headers:
-            return self._page(path, request.path, headers)
-        refusal = self._settings.access.check(request.path, headers)
+            return self._page(request)
+        refusal = self._settings.access.check(request.path, request.headers)
         if refusal is not None:
             logger.warning("WebSocket client %s refused with %d: %s", _peer(connection), refusal.status, refusal.reason)
             return _respond(Page(refusal.status, f"{refusal.reason}\n"))
@@ -214,12 +224,13 @@ class WebSocketServer:
             return _respond(Page(503, "too many clients\n"))
         return None
 
-    def _page(self, path: str, target: str, headers: Mapping[str, str]) -> Response:
+    def _page(self, request: Request) -> Response:
+        path, headers = request.path.partition("?")[0], request.headers
         page = self._pages.get(path)
         if page is None:
             return _respond(Page(404, "a WebSocket, or one of: " + " ".join(self._pages) + "\n"))
         access = self._settings.access
-        refusal = access.check_host(headers) or access.check_token(target, headers)
+        refusal = access.check_host(headers) or access.check_token(request.path, headers)
         if path in self._secret_pages and refusal is not None:
             return _respond(Page(refusal.status, f"{refusal.reason}\n"))
         return _respond(page())
@@ -227,27 +238,35 @@ class WebSocketServer:
     # --- a connection
 
     async def _handle(self, connection: ServerConnection) -> None:
-        assert connection.request is not None
-        query = parse_qs(urlsplit(connection.request.path).query)
-        version = int(query.get("v", ["1"])[0])
-        audio_format = cast("AudioFormat", query.get("audio", ["pcm"])[0])
-        client = Client(next(self._numbers), version, audio_format, self._settings.send_queue)
+        client = self._client(connection)
         _expect_life(connection)
-        logger.info("WebSocket client %d connected from %s (version %d)", client.number, _peer(connection), version)
-        self._clients.add(client)
-        writer = asyncio.create_task(self._write(connection, client))
+        logger.info(
+            "WebSocket client %d connected from %s (version %d)", client.number, _peer(connection), client.version
+        )
+        self._clients[client] = connection
+        tasks = [asyncio.create_task(work(connection, client)) for work in (self._write, self._close_when_full)]
         try:
             self._on_connect(client)
             await self._read(connection, client)
+        except Exception:
+            logger.exception("WebSocket client %d: closed, for a message of it failed", client.number)
+            raise
         finally:
-            self._clients.discard(client)
-            writer.cancel()
+            del self._clients[client]
+            for task in tasks:
+                task.cancel()
             self._on_disconnect(client)
-            with suppress(asyncio.CancelledError):
-                await writer
+            await asyncio.wait(tasks)
             why = f"{connection.close_code or ''} {connection.close_reason or ''}".strip()
             lost = f"; {client.outbox.dropped} audio messages were dropped" if client.outbox.dropped else ""
             logger.info("WebSocket client %d is gone (%s)%s", client.number, why, lost)
+
+    def _client(self, connection: ServerConnection) -> Client:
+        assert connection.request is not None
+        query = _query(connection.request.path)
+        version = int(query.get("v", ["1"])[0])
+        audio_format = cast("AudioFormat", query.get("audio", ["pcm"])[0])
+        return Client(next(self._numbers), version, audio_format, self._settings.send_queue)
 
     async def _read(self, connection: ServerConnection, client: Client) -> None:
         with suppress(ConnectionClosed):
@@ -257,21 +276,18 @@ class WebSocketServer:
 
     async def _write(self, connection: ServerConnection, client: Client) -> None:
         with suppress(ConnectionClosed):
-            while (message := await client.take()) is not None:
-                await connection.send(message)
-            logger.warning("WebSocket client %d does not read: closed with 1013", client.number)
-            if not await _closed(connection):
-                connection.transport.abort()
+            while True:
+                await connection.send(await client.take())
 
-
-async def _closed(connection: ServerConnection) -> bool:
-    """Close with 1013; whether the client took that."""
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await connection.close(TRY_AGAIN_LATER, "read faster")
-    except TimeoutError:
-        return False
-    return True
+    async def _close_when_full(self, connection: ServerConnection, client: Client) -> None:
+        """Close with 1013; a client that takes not even that is cut off."""
+        await client.wait_full()
+        logger.warning("WebSocket client %d does not read: closed with 1013", client.number)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await connection.close(TRY_AGAIN_LATER, "read faster")
+        except TimeoutError:
+            connection.transport.abort()
 
 
 def _respond(page: Page) -> Response:
@@ -288,12 +304,16 @@ def _select_subprotocol(connection: ServerConnection, offered: object) -> Subpro
     """Confirm a token that came as a subprotocol: a browser closes the connection otherwise (RFC 6455 §4.1)."""
     del offered
     assert connection.request is not None
-    names = offered_subprotocols(cast("Mapping[str, str]", connection.request.headers))
+    names = offered_subprotocols(connection.request.headers)
     return next((Subprotocol(name) for name in names if name.startswith(BEARER)), None)
 
 
+def _query(target: str) -> dict[str, list[str]]:
+    return parse_qs(target.partition("?")[2])
+
+
 def _bad_query(target: str) -> str:
-    query = parse_qs(urlsplit(target).query)
+    query = _query(target)
     if query.get("v", ["1"])[0] not in map(str, VERSIONS):
         return "?v= is 1 or 2"
     if query.get("audio", ["pcm"])[0] not in AUDIO_FORMATS:
@@ -316,6 +336,6 @@ def _peer(connection: ServerConnection) -> str:
 
 
 def _explain(error: OSError, host: str, port: int) -> str:
-    if error.errno == 98:
+    if error.errno == errno.EADDRINUSE:
         return f"WS_PORT {port} is in use on {host}: stop the other program or choose another port"
     return f"WS_HOST {host} and WS_PORT {port} cannot be listened on: {error.strerror or error}"
