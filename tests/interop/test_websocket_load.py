@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from phonelab import waves
 from phonelab.baresip import Baresip
-from phonelab.lab import Lab
+from phonelab.lab import LOOPBACK, Lab
 from phonelab.program import holdings
 from phonelab.server import Server
 from websockets.asyncio.client import ClientConnection, connect
@@ -54,7 +55,8 @@ class Listener:
 async def listen(server: Server, phone: Baresip) -> tuple[list[Listener], Listener, int, int]:
     """Run the clients; the listeners, the stuck one, and the server's memory before and after."""
     url = f"{server.url}/?v=2"
-    clients = [await connect(url, compression=None, max_queue=1, ping_interval=None) for _ in range(CLIENTS)]
+    clients = [await connect(url, compression=None, max_queue=1, ping_interval=None) for _ in range(CLIENTS - 1)]
+    clients.append(await connect(url, compression=None, max_queue=1, ping_interval=None, sock=small(server)))
     listeners, stuck = [Listener() for _ in clients], Listener()
     owner = clients[0]
     await owner.send("SUBSCRIBE:*")
@@ -77,6 +79,15 @@ async def listen(server: Server, phone: Baresip) -> tuple[list[Listener], Listen
     for client in (*clients, lost):
         await client.close()
     return listeners, stuck, before, after
+
+
+def small(server: Server) -> socket.socket:
+    """A connection whose system holds little for a client that does not read."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    made.connect((LOOPBACK, server.ws_port))
+    made.setblocking(False)
+    return made
 
 
 def press_keys(phone: Baresip) -> None:

@@ -95,5 +95,5 @@ async def test_a_slow_listener_of_a_call_finds_so_many_packets(tmp_path, most, l
 
 def test_the_queues_of_a_client_are_as_long_as_they_are_told_to_be(tmp_path):
     made = settings_of(tmp_path, WS_SEND_QUEUE_MAX=11, WS_RECV_QUEUE_MAX=12)
-    websocket = gateway_of(made, {}, None, lambda _: None)._settings.websocket
+    websocket = gateway_of(made, {}, None, lambda _: None, lambda _: None)._settings.websocket
     assert (websocket.send_queue, websocket.receive_queue) == (11, 12)

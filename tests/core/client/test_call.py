@@ -248,7 +248,7 @@ async def test_what_is_reported_reaches_followers(talk):
         call.report(TurnFinished(call.info, "hello", "hi", False, TurnTiming(1.0, first_packet=1.5)))
         call.report(object())
         transcript = await follower.until("TRANSCRIPT:")
-        assert '"text":"hello ##"' in transcript
+        assert '"text":"hello #\\u0023"' in transcript
         assert '"first_packet":500' in await follower.until("TURN:")
 
 

@@ -38,6 +38,8 @@ LONGEST_MESSAGE = 65_536
 PING_SECONDS = 20.0
 PONG_SECONDS = 120.0
 """A client that stops reading for a while answers no ping either: it is patience, not absence, that decides."""
+SEND_BUFFER = 65_536
+"""Octets that the system may hold for a client: audio that waits there cannot be dropped, and is seconds old."""
 DEAD_SECONDS = 90
 """Seconds that a client's machine may acknowledge nothing, or take nothing (tcp(7), TCP_USER_TIMEOUT)."""
 CLOSE_SECONDS = 2.0
@@ -239,7 +241,7 @@ class WebSocketServer:
 
     async def _handle(self, connection: ServerConnection) -> None:
         client = self._client(connection)
-        _expect_life(connection)
+        _tune(connection)
         logger.info(
             "WebSocket client %d connected from %s (version %d)", client.number, _peer(connection), client.version
         )
@@ -321,13 +323,15 @@ def _bad_query(target: str) -> str:
     return ""
 
 
-def _expect_life(connection: ServerConnection) -> None:
-    """Notice a client whose machine is gone, which the patience for one that does not read would wait for."""
+def _tune(connection: ServerConnection) -> None:
+    """Keep little in the system's buffers, and notice a client whose machine is gone though nobody waits for a pong."""
     raw: socket.socket | None = connection.transport.get_extra_info("socket")
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if raw is not None and option is not None:
-        with suppress(OSError):
-            raw.setsockopt(socket.IPPROTO_TCP, option, 1000 * DEAD_SECONDS)
+    if raw is None:
+        return
+    with suppress(OSError):
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * DEAD_SECONDS)
 
 
 def _peer(connection: ServerConnection) -> str:
