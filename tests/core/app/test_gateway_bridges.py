@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from ..call.conftest import Scripted  # noqa: TID252
 from ..conftest import PATIENCE, pitch, tone  # noqa: TID252
 
 pytestmark = pytest.mark.anyio
@@ -87,6 +88,42 @@ async def test_a_transfer_that_cannot_be_is_answered_with_its_status(talk):
         await here.settled(lambda: pitch(caller.heard) == 440)
 
 
+@asynccontextmanager
+async def scripted(desk):
+    """A call that a client placed to a phone that the test scripts."""
+    async with desk() as here, await anyio.create_udp_socket(local_host="127.0.0.1") as udp:
+        far = Scripted(udp)
+        async with here.client("?v=2") as client:
+            await client.send(f"CALL:sip:s@127.0.0.1:{far.port}")
+            await far.answer(await far.receive("INVITE"), "200 OK", far.sdp())
+            yield client, (await client.until("CALL_ANS:")).partition(":")[2], far
+
+
+async def test_a_transfer_that_succeeds_is_answered_with_200(desk):
+    async with scripted(desk) as (client, call_id, far):
+        await client.send(f"TRANSFER:{call_id}##sip:carol@127.0.0.1:5099")
+        await far.answer(await far.receive("REFER"), "202 Accepted")
+        state = "Event: refer\r\nSubscription-State: terminated;reason=noresource\r\nContent-Type: message/sipfrag\r\n"
+        await far.send("NOTIFY", "SIP/2.0 200 OK\r\n", state)
+        assert await client.until("TRANSFER:") == f"TRANSFER:{call_id}##200 OK"
+
+
+async def test_a_hold_that_is_refused_is_told_and_the_call_goes_on(desk):
+    async with scripted(desk) as (client, call_id, far):
+        await client.send(f"HOLD:{call_id}")
+        await far.answer(await far.receive("INVITE"), "488 Not Acceptable Here")
+        refused = f"ERROR:488 the far end refuses: Not Acceptable Here##{call_id}"
+        assert await client.until("ERROR:") == refused
+        await client.send(f"MARK:{call_id}##up")
+        await client.until("MARK:")
+
+
+async def test_digits_that_the_far_end_cannot_take_are_refused(desk):
+    async with scripted(desk) as (client, call_id, _):
+        await client.send(f"DTMF:{call_id}##1")
+        assert (await client.until("ERROR:")).startswith("ERROR:488 the peer takes no telephone events")
+
+
 async def test_a_call_that_rings_cannot_be_held(desk):
     async with desk() as here, here.client("?v=2") as client, anyio.create_task_group() as tasks:
         tasks.start_soon(here.call)
@@ -126,8 +163,8 @@ async def test_what_was_queued_before_the_join_is_not_heard_in_it(talk):
             await client.send_audio(one, tone(300, 1.0).pcm)
         await here.settled(lambda: pitch(alice.heard) == 300)
         await client.send(f"JOIN:{one}##{two}")
-        await info(client, one, joined=two)
         await client.until(f"CLEARED:{one}##")
+        await info(client, one, joined=two)
         await bob.call.play(tone(600, 1.0))
         await heard_now(here, alice, 600)
 

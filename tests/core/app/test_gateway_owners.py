@@ -6,8 +6,9 @@ import anyio
 import pytest
 from sipcore.audio.frame import AudioFrame
 from sipcore.plugins import Transcript, TranscriptMade, TurnFinished, TurnTiming
+from websockets.asyncio.client import connect
 
-from ..conftest import pitch, tone  # noqa: TID252
+from ..conftest import PATIENCE, pitch, tone  # noqa: TID252
 
 pytestmark = pytest.mark.anyio
 
@@ -263,13 +264,29 @@ async def test_the_owner_tells_what_was_said_and_followers_are_told(desk):
 
 
 async def test_a_client_that_reads_too_slowly_is_told_once_and_keeps_its_call(desk, caplog):
-    async with desk(WS_SEND_QUEUE_MAX=20) as here, here.client("?v=2") as owner, anyio.create_task_group() as tasks:
+    async with desk(WS_SEND_QUEUE_MAX=20) as here, anyio.create_task_group() as tasks:
         tasks.start_soon(here.call)
-        call_id = await take(owner)
-        gateway = here.server.gateway
-        (client,) = gateway._clients.values()
-        for _ in range(60):
-            client.put_audio("RTP:x##AAAA")
-        gateway.send_audio(call_id, AudioFrame(bytes(320), 8000))
-        await owner.send(f"BYE:{call_id}")
-        assert await owner.until("BYE:") == f"BYE:{call_id}"
+        async with here.client("?v=2") as ringing, connect(f"{here.url}/?v=2", max_queue=1) as slow:
+            call_id = (await ringing.until("RING_ANS:")).rpartition("##")[2]
+            await slow.send(f"CALL_ANS:{call_id}")
+            await ringing.until("CALL_IGNORE:")
+            gateway = here.server.gateway
+            client = max(gateway._clients.values(), key=lambda client: client.number)
+            with anyio.fail_after(PATIENCE):
+                while len(client.outbox) < 5:
+                    client.put_audio("RTP:x##" + "A" * 40_000)
+                    await anyio.sleep(0)
+            for _ in range(60):
+                gateway.send_audio(call_id, AudioFrame(bytes(320), 8000))
+            assert client.outbox.dropped > 30
+            await slow.send(f"HOLD:{call_id}")
+            messages = []
+            with anyio.fail_after(PATIENCE):
+                while not any(message.startswith("CALL_INFO") and '"on_hold":true' in message for message in messages):
+                    messages.append(await slow.recv())
+            assert len([message for message in messages if message.startswith("ERROR:429 audio is dropped")]) == 1
+            await slow.send(f"BYE:{call_id}")
+            with anyio.fail_after(PATIENCE):
+                while (await slow.recv()) != f"BYE:{call_id}":
+                    pass
+    assert caplog.text.count("reads too slowly: its oldest audio is dropped") == 1

@@ -211,12 +211,34 @@ async def test_a_transfer_that_is_refused_says_so_and_the_call_goes_on(talk):
         await here.settled(lambda: there.seconds_of(440) > 0.2)
 
 
-async def test_part_without_join_is_refused(talk):
-    async with talk() as (_, client, call, _):
+async def test_a_call_cannot_be_joined_to_itself(talk):
+    async with talk() as (_, _, call, _):
         with pytest.raises(CallFailedError, match="409"):
             await call.join(call)
         assert not call.over
-        del client
+
+
+async def test_joined_calls_hear_each_other_and_after_part_each_position_is_right_again(talk, callee):
+    there_too = []
+
+    async def answer(invitation):
+        async with invitation.answer() as call:
+            there_too.append(There(call))
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(there_too[0].listen)
+                await call.wait_over()
+
+    async with talk() as (here, client, call, there), callee(answer) as uri, client.dial(uri) as other:
+        await other.play(tone(300, 3.0))
+        await call.join(other)
+        await there.call.play(tone(500, 1.0))
+        await here.settled(lambda: there_too[0].seconds_of(500) > 0.5)
+        await call.part()
+        position = await call.clear()
+        end = await call.play(tone(440, 0.4))
+        assert end == pytest.approx(position + 0.4)
+        assert await call.played(end) is not None
+        assert there.seconds_of(440) > 0.1
 
 
 # --- its end

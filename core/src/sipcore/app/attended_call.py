@@ -139,8 +139,6 @@ class AttendedCall:
         joined = _Joined(Bridge(self.call, other.call), anyio.CancelScope(), (self, other))
         self._joined = other._joined = joined
         self._tasks.start_soon(self._talk, joined)
-        self._describe(joined=other.call_id)
-        other._describe(joined=self.call_id)
         return True
 
     def part(self) -> bool:
@@ -148,12 +146,11 @@ class AttendedCall:
         joined = self._joined
         if joined is None:
             return False
-        joined.scope.cancel()
+        self._separate(joined)
         for one in joined.ends:
-            one._joined = None
-            one._describe(joined=None)
             if one._tasks is not None and not one.call.over:
-                one._tasks.start_soon(one._quietly, one._start_anew)
+                one._tasks.start_soon(self._tell_apart, joined)
+                break
         return True
 
     # --- the call's tasks
@@ -182,12 +179,31 @@ class AttendedCall:
                 self._desk.send_audio(self.call_id, frame)
 
     async def _talk(self, joined: _Joined) -> None:
+        one, other = joined.ends
         with joined.scope, suppress(CallEndedError):
-            for one in joined.ends:
-                await one._start_anew()
+            await one._start_anew()
+            await other._start_anew()
+            one._describe(joined=other.call_id)
+            other._describe(joined=one.call_id)
             await joined.bridge.run()
         if self._joined is joined:
             self.part()
+
+    @staticmethod
+    def _separate(joined: _Joined) -> None:
+        joined.scope.cancel()
+        for one in joined.ends:
+            one._joined = None
+
+    @staticmethod
+    async def _tell_apart(joined: _Joined) -> None:
+        """Drop what the far ends did not hear of each other, then tell that each is alone."""
+        for one in joined.ends:
+            with suppress(CallEndedError):
+                await one._start_anew()
+        for one in joined.ends:
+            if one._joined is None:
+                one._describe(joined=None)
 
     async def _start_anew(self) -> None:
         """Drop what is queued, and tell the owner how far the call is."""
@@ -219,8 +235,10 @@ class AttendedCall:
             case Whisper(audio=audio):
                 self._whisper(from_wire(audio, self._desk.audio_format(client)))
             case Part():
-                if not self.part():
+                if self._joined is None:
                     raise RemoteProtocolError("the call is not joined", 409)
+                self._separate(joined := self._joined)
+                await self._tell_apart(joined)
             case Hold() | Resume() | Transfer():
                 assert self._tasks is not None
                 self._tasks.start_soon(self._quietly, partial(self._negotiate, client, command))

@@ -39,7 +39,3 @@ class Outgoing:
             raise CallFailedError(488, f"the answer cannot be used: {error}") from error
         self._context.adopt(self.call)
         self._context.observe(CallAnswered(self.call.info))
-
-    def give_up(self) -> None:
-        """Cancel the call, or hang up if it was answered."""
-        self._leg.give_up()
