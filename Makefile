@@ -52,7 +52,7 @@ clean:
 # Freezes what is installed now: the versions that were tested together.
 constraints: $(TOOLS)
 	{ echo "# Versions that were tested together. Made by: make constraints"; \
-	  $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -vE '^(pip|setuptools|-e)'; } > constraints.new
+	  $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -vE '^((pip|setuptools)==|-e)'; } > constraints.new
 	mv constraints.new constraints.txt
 
 $(INSTALLED): scripts/setup.sh $(MANIFESTS)
