@@ -8,6 +8,7 @@ from sipcore.audio.wav import write_wav
 from sipcore.errors import CallFailedError
 from websockets.asyncio.client import connect
 
+from ..call.conftest import Scripted  # noqa: TID252
 from ..conftest import PATIENCE, pitch, tone  # noqa: TID252
 
 pytestmark = pytest.mark.anyio
@@ -307,3 +308,21 @@ async def test_calls_that_are_placed_and_given_up_leave_nothing_behind(desk, cal
         gateway = here.server.gateway
         await here.settled(lambda: not (gateway._calls or gateway._dialling or gateway._waiting))
         await here.settled(lambda: gateway.hub.next_timeout() == float("inf") and not gateway.clients)
+
+
+async def test_early_media_is_no_audio_of_a_call_that_a_client_of_version_1_knows(desk):
+    async with desk() as here, await anyio.create_udp_socket(local_host="127.0.0.1") as udp, here.client() as client:
+        far = Scripted(udp)
+        await client.send(f"CALL:sip:s@127.0.0.1:{far.port}")
+        invite = await far.receive("INVITE")
+        for _ in range(2):
+            await far.answer(invite, "183 Session Progress", far.sdp())
+        await anyio.sleep(0.3)
+        await far.answer(invite, "180 Ringing")
+        await anyio.sleep(0.1)
+        assert client.passed == [f"RING_ANS:sip:s@127.0.0.1:{far.port}"]
+        await far.answer(invite, "200 OK", far.sdp())
+        call_id = id_of(await client.until("CALL_ANS:"))
+        await client.settled(lambda: client.heard)
+        assert client.events == []
+        assert client.passed[-1].startswith(f"RTP:{call_id}##")

@@ -126,16 +126,15 @@ def test_a_signal_gives_up_who_has_not_answered(tmp_path, silent):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_server(tmp_path, number):
-    with Program(tmp_path, "run", "--plugins", "", SIP_LOCAL_PORT=str(PORT + 1), WS_PORT="25481") as program:
+    with Program(tmp_path, "run", "--plugins", "", SIP_LOCAL_PORT=str(PORT + 1), WS_PORT=str(PORT + 2)) as program:
         program.until("Ctrl-C")
         assert program.end(number) == 0
         assert f"{number.name}: hanging up and stopping" in program.said
 
 
 def test_a_server_at_every_address_says_where_it_is_reached_from_here(tmp_path):
-    settings = {"SIP_LOCAL_PORT": str(PORT + 1), "SIP_LOCAL_IP": "0.0.0.0", "SIP_ADVERTISED_IP": "192.0.2.7"}
-    settings["WS_PORT"] = "25481"
-    with Program(tmp_path, "run", "--plugins", "", **settings) as program:
+    settings = {"SIP_LOCAL_PORT": str(PORT + 1), "WS_PORT": str(PORT + 2), "SIP_LOCAL_IP": "0.0.0.0"}
+    with Program(tmp_path, "run", "--plugins", "", SIP_ADVERTISED_IP="192.0.2.7", **settings) as program:
         program.until("Ctrl-C")
         program.end(signal.SIGINT)
     assert f"Call it:       sip:assistant@192.0.2.7:{PORT + 1}" in program.said

@@ -98,7 +98,7 @@ async def _serve(settings: Settings, chosen: Plan, heartbeat: Path | None) -> No
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(stop_on_signal, tasks.cancel_scope)
         conversation = await open_talk(settings, chosen, await load_greeting(settings.output_dir), stack)
-        logger.info("connecting to %s", settings.websocket_url)
+        logger.info("connecting to %s", _shown(settings))
         client = await stack.enter_async_context(connect(settings.websocket_url, token))
         if heartbeat is not None:
             tasks.start_soon(_beat, client, heartbeat)
@@ -117,5 +117,10 @@ async def _beat(client: Client, heartbeat: Path) -> None:
 def _tell(settings: Settings, chosen: Plan) -> None:
     out.print(f"sipcore {__version__} call centre")
     tell_engines(chosen)
-    out.print(f"Takes calls of {settings.websocket_url}", markup=False)
+    out.print(f"Takes calls of {_shown(settings)}", markup=False)
     out.print("Stop it:       Ctrl-C\n")
+
+
+def _shown(settings: Settings) -> str:
+    """The server's address without its query, which may hold the token."""
+    return settings.websocket_url.partition("?")[0]
