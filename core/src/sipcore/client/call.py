@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import anyio
 
@@ -30,9 +30,9 @@ from sipcore.control.events import (
 )
 from sipcore.control.fields import Status
 from sipcore.errors import CallEndedError, CallFailedError, LocalProtocolError
+from sipcore.media.listener import Listener
 from sipcore.plugins.interfaces import CallEvent, CallInfo, TranscriptMade, TurnFinished
 
-T = TypeVar("T")
 RATE = 8000
 AHEAD_SECONDS = 1.0
 """Audio that is sent before it is played: at most so much is lost when the caller interrupts."""
@@ -82,8 +82,8 @@ class ClientCall:
         self._answered = False
         self._placed = False
         self._details: Mapping[str, Any] = {}
-        self._listeners: set[_Listener[AudioFrame]] = set()
-        self._digit_listeners: set[_Listener[str]] = set()
+        self._listeners: set[Listener[AudioFrame]] = set()
+        self._digit_listeners: set[Listener[str]] = set()
         self._changed = anyio.Event()
         self._playing = anyio.Lock()
         self._asking = anyio.Lock()
@@ -113,7 +113,9 @@ class ClientCall:
     @asynccontextmanager
     async def audio(self) -> AsyncGenerator[AsyncIterable[AudioFrame], None]:
         """What the far end says, from now on, in 20 ms frames."""
-        listener = _Listener[AudioFrame](FRAMES_KEPT, self.over)
+        listener = Listener[AudioFrame](FRAMES_KEPT)
+        if self.over:
+            listener.end()
         self._listeners.add(listener)
         try:
             yield listener
@@ -123,7 +125,9 @@ class ClientCall:
     @asynccontextmanager
     async def digits(self) -> AsyncGenerator[AsyncIterable[str], None]:
         """The keys that the far end presses, from now on."""
-        listener = _Listener[str](FRAMES_KEPT, self.over)
+        listener = Listener[str](FRAMES_KEPT)
+        if self.over:
+            listener.end()
         self._digit_listeners.add(listener)
         try:
             yield listener
@@ -259,7 +263,10 @@ class ClientCall:
         self._check()
 
     async def play_file(self, file: str) -> None:
-        """Play a sound file of the server's OUTPUT_DIR after what is queued."""
+        """Play a sound file of the server's OUTPUT_DIR after what is queued.
+
+        Positions do not count it until the next `clear`: the client does not know how long it is.
+        """
         await self._ask(commands.PlayFile(self._info.call_id, file))
 
     async def join(self, other: ClientCall) -> None:
@@ -428,31 +435,3 @@ class ClientCall:
             raise self._failure
         if self.over:
             raise CallEndedError(f"the call is over: {self._reason}")
-
-
-class _Listener(Generic[T]):
-    """What one reader has not read yet."""
-
-    def __init__(self, limit: int, ended: bool) -> None:  # noqa: FBT001
-        self._waiting: deque[T] = deque(maxlen=limit)
-        self._more = anyio.Event()
-        self._ended = ended
-
-    def put(self, item: T) -> None:
-        self._waiting.append(item)
-        self._more.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._more.set()
-
-    def __aiter__(self) -> _Listener[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        while not self._waiting:
-            if self._ended:
-                raise StopAsyncIteration
-            self._more = anyio.Event()
-            await self._more.wait()
-        return self._waiting.popleft()

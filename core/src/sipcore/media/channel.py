@@ -13,6 +13,7 @@ import numpy as np
 from sipcore.audio.frame import AudioFrame
 from sipcore.errors import LocalProtocolError, MediaError
 from sipcore.media.inbound import CLOCK_RATE, CODECS
+from sipcore.media.listener import Listener
 from sipcore.media.messages import (
     Clear,
     Cleared,
@@ -87,7 +88,7 @@ class MediaChannel:
         self._clears = 0
         self._shift = 0
         self._early: deque[MediaEvent] | None = deque(maxlen=EVENTS_WAITING)
-        self._listeners: set[_Events] = set()
+        self._listeners: set[Listener[MediaEvent]] = set()
 
     # --- set-up
 
@@ -281,7 +282,7 @@ class MediaChannel:
     @asynccontextmanager
     async def events(self) -> AsyncGenerator[AsyncIterable[MediaEvent], None]:
         """What happens, from now on (for the first reader: from the start). Ends with the channel."""
-        listener = _Events(self._early or ())
+        listener = Listener[MediaEvent](EVENTS_WAITING, self._early or ())
         if self._over:
             listener.end()
         self._early = None
@@ -388,31 +389,3 @@ class Hearing:
                 return AudioFrame(frame, CLOCK_RATE)
             await self._channel.wake()
         raise StopAsyncIteration
-
-
-class _Events:
-    """The events of one reader."""
-
-    def __init__(self, early: Collection[MediaEvent]) -> None:
-        self._waiting = deque(early, EVENTS_WAITING)
-        self._more = anyio.Event()
-        self._ended = False
-
-    def put(self, event: MediaEvent) -> None:
-        self._waiting.append(event)
-        self._more.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._more.set()
-
-    def __aiter__(self) -> _Events:
-        return self
-
-    async def __anext__(self) -> MediaEvent:
-        while not self._waiting:
-            if self._ended:
-                raise StopAsyncIteration
-            self._more = anyio.Event()
-            await self._more.wait()
-        return self._waiting.popleft()
