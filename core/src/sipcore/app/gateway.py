@@ -16,6 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from sipcore.app.attended_call import AttendedCall
+from sipcore.app.call_details import details, party
 from sipcore.app.destinations import resolve
 from sipcore.app.dial_plan import DialPlan
 from sipcore.app.logs import call_context
@@ -32,7 +33,7 @@ from sipcore.control.events import Heard
 from sipcore.control.fields import safe_id
 from sipcore.control.hub import Hub
 from sipcore.control.text_protocol import write_event
-from sipcore.errors import CallEndedError, CallFailedError, MediaError, RemoteProtocolError, unwrapped
+from sipcore.errors import CallEndedError, CallFailedError, MediaError, unwrapped
 from sipcore.net.websocket import AudioFormat, Client, Pages, WebSocketServer, WebSocketSettings
 from sipcore.plugins.interfaces import CallEvent, CallInfo, DigitReceived, TranscriptMade, TurnFinished
 from sipcore.sip.uri import Uri
@@ -347,10 +348,12 @@ class Gateway:
         assert self._board is not None
         destination = await resolve(target)
 
+        def ringing(_status: int) -> None:
+            self.hub.rings(call_id)
+            self.flush()
+
         async with (
-            self._board.place(
-                target, destination, self._settings.caller, self._once_rings(call_id), call_id
-            ) as outgoing,
+            self._board.place(target, destination, self._settings.caller, ringing, call_id) as outgoing,
             self._attended(call_id, outgoing.call),
         ):
             self.hub.describe(call_id, **details(outgoing.call.info))
@@ -361,18 +364,6 @@ class Gateway:
             self.flush()
             logger.info("call ended: %s", await outgoing.call.wait_over())
         self._on_ended(outgoing.call)
-
-    def _once_rings(self, call_id: str) -> Callable[[int], None]:
-        """Tell the client at the first of the provisional answers."""
-        statuses: list[int] = []
-
-        def ringing(status: int) -> None:
-            statuses.append(status)
-            if len(statuses) == 1:
-                self.hub.rings(call_id)
-                self.flush()
-
-        return ringing
 
     async def _wait_answered(self, wait: Callable[[], Any]) -> None:
         try:
@@ -396,25 +387,3 @@ class Gateway:
             case _:
                 return
         self.flush()
-
-
-def party(info: CallInfo) -> str:
-    """Return the name or number of the far end, as its URI has it."""
-    try:
-        uri = Uri.parse(info.caller if info.direction == "incoming" else info.callee)
-    except RemoteProtocolError:
-        return ""
-    return uri.username
-
-
-def details(info: CallInfo) -> dict[str, Any]:
-    """What CALL_INFO tells of who calls whom."""
-    return {
-        "caller": info.caller,
-        "callee": info.callee,
-        "headers": dict(info.headers),
-        "assistant": "",
-        "playing": "",
-        "on_hold": False,
-        "joined": None,
-    }
