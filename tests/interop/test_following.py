@@ -35,7 +35,7 @@ def test_a_follower_reads_what_is_said_and_has_something_said(
     with Baresip(lab, tmp_path / "alice", said, dial=server.uri, seconds=90) as phone:
         call_id = client.wait_for("CALL_INFO:(.+?)##.*")[1]
         client.wait_for(rf'TRANSCRIPT:{call_id}##.*"assistant".*garden shop.*', 30)
-        heard = json.loads(client.wait_for(rf'TRANSCRIPT:{call_id}##(.*"speaker":"caller".*)', 40)[1])
+        heard = json.loads(client.wait_for(rf'TRANSCRIPT:{call_id}##(.*"speaker":"caller".*"final":true.*)', 40)[1])
         turn = json.loads(client.wait_for(f"TURN:{call_id}##(.*)", 60)[1])
         client.send(f"SAY:{call_id}##{ASKED}")
         client.wait_for(rf'TRANSCRIPT:{call_id}##.*"assistant".*a colleague is coming.*', 40)
@@ -46,7 +46,7 @@ def test_a_follower_reads_what_is_said_and_has_something_said(
     client.close()
     told = listener.write_down(phone.heard())
     print(f"understood {heard['text']!r} of {words!r}; the turn: {turn}\nthe phone heard: {told!r}; HANGUP: {refusal}")
-    assert "not a valid password" in heard["text"] and heard["final"]
+    assert word_error_rate(words, heard["text"]) <= 0.2
     assert turn["said"] == heard["text"] and turn["heard"] and turn["timing_ms"]["first_packet"] > 0
     assert word_error_rate(ASKED, told[told.lower().rfind("please hold") :]) <= 0.3
     assert refusal.startswith("409 ")
