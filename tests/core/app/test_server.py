@@ -15,6 +15,7 @@ from sipcore.app.server import open_server
 from sipcore.audio.frame import AudioFrame
 from sipcore.errors import CallFailedError
 from sipcore.plugins import CallAnswered, CallEnded, CallRang, Provider, RecordingStarted
+from sipcore.sip.uri import Uri
 
 pytestmark = pytest.mark.anyio
 HOST = "127.0.0.1"
@@ -204,3 +205,20 @@ async def test_a_call_that_cannot_be_recorded_goes_on(tmp_path, caplog):
         await settled(lambda: kinds(events)[-1] is CallEnded)
     assert "the call is not recorded" in caplog.text
     assert RecordingStarted not in kinds(events)
+
+
+async def test_a_second_call_with_the_same_call_id_is_refused_and_the_first_goes_on(tmp_path, caplog):
+    target, destination = Uri.parse(f"sip:assistant@{HOST}:25062"), (HOST, 25062)
+    async with (
+        running(tmp_path) as (phone, _, events),
+        open_phone(HOST, rtp_ports=(25300, 25339), mode="thread") as other,
+    ):
+        async with phone._switchboard.place(target, destination, call_id="the-same") as first:
+            await first.wait_answered()
+            async with other._switchboard.place(target, destination, call_id="the-same") as second:
+                with pytest.raises(CallFailedError, match="482"):
+                    await second.wait_answered()
+            await anyio.sleep(0.1)
+            assert not first.call.over
+        await settled(lambda: kinds(events).count(CallEnded) == 2)
+    assert "another call with this Call-ID is up" in caplog.text

@@ -66,6 +66,7 @@ class Server:
         self._settings = settings
         self._metrics = metrics
         self._calls = 0
+        self._call_ids: set[str] = set()
         self.conversation: Conversation | None = None
         self.gateway: Gateway | None = None
         self.stopping = False
@@ -93,11 +94,17 @@ class Server:
                 logger.warning("refused with 503: sip.max_calls = %d are up", limit)
                 invitation.reject(503, headers=(("Retry-After", str(RETRY_AFTER)),))
                 return
+            if info.call_id in self._call_ids:
+                logger.warning("refused with 482: another call with this Call-ID is up")
+                invitation.reject(482)
+                return
             self._calls += 1
+            self._call_ids.add(info.call_id)
             try:
                 await self._serve(invitation)
             finally:
                 self._calls -= 1
+                self._call_ids.discard(info.call_id)
                 if self.gateway is not None:
                     self.gateway.gone(info)
 
