@@ -63,3 +63,17 @@ async def test_calls_clients_and_packets_are_counted_both_ways(desk, callee):
             line for line in text.splitlines() if line.startswith('sipcore_rtp_packets_total{kind="received"}')
         )
         assert float(received.split()[1]) > 0
+
+
+async def test_calls_that_go_out_take_up_room_too(desk, callee):
+    async def answer(invitation):
+        async with invitation.answer() as call:
+            await call.wait_over()
+
+    async with callee(answer) as uri, desk(until_over) as here, here.client() as client:
+        room = here.server.all_calls
+        here.server.all_calls = lambda: room() + here.server._settings.session_room - 1
+        assert await get("/readyz") == (200, "ready\n")
+        await client.send(f"CALL:{uri}")
+        await client.until("CALL_ANS:")
+        assert (here.server.calls, await get("/readyz")) == (0, (503, "full\n"))

@@ -59,6 +59,7 @@ class Server:
     Attributes:
         conversation: who talks; None: the clients.
         gateway: the clients; None: there is no WebSocket.
+        all_calls: counts the calls that take up ports, outgoing ones too.
         stopping: whether calls are being hung up.
     """
 
@@ -69,6 +70,7 @@ class Server:
         self._call_ids: set[str] = set()
         self.conversation: Conversation | None = None
         self.gateway: Gateway | None = None
+        self.all_calls: Callable[[], int] = lambda: self._calls
         self.stopping = False
 
     @property
@@ -82,7 +84,8 @@ class Server:
         room = self._settings.session_room
         if self.stopping:
             return "stopping"
-        return "full" if self._calls >= min(self._settings.sip.max_calls or room, room) else ""
+        limit = self._settings.sip.max_calls or room
+        return "full" if self._calls >= limit or self.all_calls() >= room else ""
 
     async def answer(self, invitation: Invitation) -> None:
         """Take one call from its INVITE to its end."""
@@ -204,6 +207,7 @@ async def open_server(
         told = [log_event, metrics.observe, *([server.gateway.observe] if server.gateway else []), *observers]
         board = Switchboard(endpoint, media, settings.advertised_ip, server.answer, _fan_out(told))
         await stack.enter_async_context(board)
+        server.all_calls = lambda: board.calls
         if server.gateway is not None:
             await stack.enter_async_context(server.gateway.dialling(board))
         _add_gauges(metrics, board, server.gateway)
